@@ -33,11 +33,11 @@ if TYPE_CHECKING:  # and no NumPy: whoever has values to be hashed has it
     from tinytorch_datasets.storage.ragged_array import RaggedArray
 
 
-BYTES_PER_S = 1.6e9  # that a core hashes, about
+BYTES_PER_S = 1.6e9  # about as many as a core hashes
 CHUNK_BYTES = 2**19  # which stays in the cache of a core while it is copied and hashed
 # What a core hashes while another imports NumPy: for less than that, two would only keep NumPy waiting.
 BYTES_BESIDE_NUMPY = 10**8
-# Of an array that is mapped, and so waits for the interpreter between pieces alone.
+# A piece of an array that is mapped: hashing it waits for the interpreter once a piece, and reads nothing.
 MAPPED_BYTES = 2**26
 # How much of an array is looked at a time, in bytes, and how many strings.
 BYTES_AT_ONCE = 2**24
@@ -162,7 +162,7 @@ class DigestsAhead:
 
     It decides nothing: `take` returns what a file's bytes came to since the block began, and only if the file is still
     as it was before they were read. What could not be read is not kept, so that whoever asks reads it, and fails.
-    There is a thread for each `thread_bytes` that are to be hashed, and none more than there are cores.
+    There is a thread for each `thread_bytes` that are to be hashed, and no more than there are cores.
     """
 
     def __init__(self, stretches: Iterable[Stretch], thread_bytes: int = 1) -> None:
@@ -174,8 +174,8 @@ class DigestsAhead:
         self._threads: list[threading.Thread] = []
 
     def __enter__(self) -> DigestsAhead:
-        of_bytes = 1 + sum(size_of(stretch.path) for stretch in self._waiting) // self._thread_bytes
-        for number in range(min(os.cpu_count() or 1, len(self._waiting), of_bytes)):
+        wanted = 1 + sum(size_of(stretch.path) for stretch in self._waiting) // self._thread_bytes
+        for number in range(min(os.cpu_count() or 1, len(self._waiting), wanted)):
             thread = threading.Thread(target=self._work, name=f"tinytorch-datasets-ahead-{number}", daemon=True)
             try:
                 thread.start()
@@ -206,7 +206,7 @@ class DigestsAhead:
         return self.wait(stretch)
 
     def wait(self, stretch: Stretch) -> Digest | None:
-        """Return the digest of a stretch, once one of the threads came to it; None if none will, or it has changed."""
+        """Return the digest of a stretch, once a thread has hashed it; None if none will, or its file has changed."""
         end = self._ends.get(stretch)
         while not (end is None or end.wait(POLL_S)):
             check_cancelled()

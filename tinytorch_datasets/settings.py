@@ -52,7 +52,7 @@ class Settings(NamedTuple):
 
     @classmethod
     def from_environment(cls, *, offline: bool | None = None) -> Settings:
-        """Read the five variables; an empty one counts as not set. `offline` is what a call says in place of one."""
+        """Read the five variables; an empty one counts as not set. `offline`, if given, overrules its own."""
         if re.search(rf"({'|'.join(STORES)}):/+[^/]*@", os.environ.get(HOME, ""), re.IGNORECASE):
             msg = f"{HOME} has credentials in it, which are of its store's configuration"
             raise UsageError(msg, hint="Leave them out, and configure the library of that store.")

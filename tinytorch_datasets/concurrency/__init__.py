@@ -27,7 +27,7 @@ Sleep = Callable[[float], None]
 
 POLL_S = 0.1  # how often a waiting main thread looks for Ctrl-C, where a signal does not wake it
 HELD_FOR_S, FIRST_PAUSE_S = 2.5, 0.02  # the longest wait for a program that has a file open; pauses in it double
-OFTEN_S = 1e-4  # how long a thread that needs the interpreter for a moment waits for it
+SHORT_SWITCH_S = 1e-4  # the switch interval, while threads need the interpreter for moments
 FAREWELL_S = 5.0  # the longest wait for cancelled jobs; each ends at its next block
 
 # Windows' errors of files open elsewhere: shared, locked, still in their folder; of mapped ones, or of a missing right.
@@ -211,17 +211,17 @@ def collection_paused() -> Iterator[None]:
             _pausing.discard(thread)
 
 
-class _Switching:
-    """How long threads wait for the interpreter, and who has asked for less of that."""
+class _SwitchInterval:
+    """The interpreter's switch interval, which is how long threads wait for it, and who has asked for a shorter one."""
 
     def __init__(self) -> None:
         self.guard, self.users = threading.Lock(), set[object]()
         self._usual_s = self._set_s = 0.0
 
-    def hasten(self) -> None:
+    def shorten(self) -> None:
         """Let threads wait less, unless they wait less already."""
         self._usual_s = sys.getswitchinterval()
-        sys.setswitchinterval(min(self._usual_s, OFTEN_S))
+        sys.setswitchinterval(min(self._usual_s, SHORT_SWITCH_S))
         self._set_s = sys.getswitchinterval()  # which is whole microseconds
 
     def restore(self) -> None:
@@ -232,7 +232,7 @@ class _Switching:
 
 
 _pausing = set[int]()
-_switching = _Switching()
+_switching = _SwitchInterval()
 
 
 @contextmanager
@@ -248,7 +248,7 @@ def switching_often() -> Iterator[None]:
         with _switching.guard:
             _switching.users.add(user)
             if len(_switching.users) == 1:
-                _switching.hasten()
+                _switching.shorten()
         yield
     finally:
         with _switching.guard:

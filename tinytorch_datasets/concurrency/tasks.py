@@ -96,10 +96,10 @@ def do_tasks(version: str, name: str, payload: bytes) -> tuple[str, list[Outcome
     with cancelled_by(_cancellations.get(name.partition("-")[0])):
         parts = pickle.loads(payload)
         for job, sent in parts:
-            seen = ((path, sight, look_at(path)) for path, sight in sent)
-            other = next(((path, now) for path, sight, now in seen if now != sight), None)
-            if other is not None:
-                outcomes.append(Outcome(mismatch=other, worker=thread_name()))
+            sights = ((path, sight, look_at(path)) for path, sight in sent)
+            mismatch = next(((path, now) for path, sight, now in sights if now != sight), None)
+            if mismatch is not None:
+                outcomes.append(Outcome(mismatch=mismatch, worker=thread_name()))
                 continue
             try:
                 outcomes.append(Outcome(job()))

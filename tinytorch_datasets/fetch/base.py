@@ -102,7 +102,7 @@ class SourceError(Exception):
         self.kind = kind
         self.other: Other | None = None  # what the mirror has in place of the file, if that is known
         self.status: int | None = None  # of HTTP, where it is the status that is of no use
-        self.by_kept = False  # that status came by a connection with a past
+        self.by_kept = False  # that status came by a connection that was kept from an earlier request
 
     @property
     def is_of_the_way(self) -> bool:

@@ -44,8 +44,8 @@ SOCKS = ("socks4", "socks4a", "socks5", "socks5h")
 PLAIN = re.compile(r"https?://[a-z0-9.-]+(?::[0-9]+)?(/[A-Za-z0-9._~/-]*)")
 PLAIN_HTTP_HOST = re.compile(r"http://([a-z0-9][a-z0-9.-]*)(?::([0-9]{1,5}))?/")
 MOST_PORTS = 65_535
-MOST_ORIGINS = 16  # of which connections are kept ...
-DESCRIPTORS = 2  # ... of which each has so many
+MOST_ORIGINS = 16  # whose connections are kept
+DESCRIPTORS = 2  # of each connection
 HOST = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.%]+\]")
 
 
@@ -57,8 +57,8 @@ class Connections:
     """
 
     def __init__(self, at_once: int = 1, descriptors: int = sys.maxsize) -> None:
-        self._at_once = at_once  # as many are kept of a host ...
-        self._most_origins = max(1, min(MOST_ORIGINS, descriptors // (at_once * DESCRIPTORS)))  # ... and of so many
+        self._at_once = at_once  # as many connections are kept of each origin
+        self._most_origins = max(1, min(MOST_ORIGINS, descriptors // (at_once * DESCRIPTORS)))
         self._begin()
 
     def _begin(self) -> None:

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 Tried = Sequence[tuple[str, SourceError]]
 
-# Of a file on its way: its lock, its part and its connection; two more while it is begun. And of what else is opened.
+# Of a file that is fetched: its lock, its part and its connection, and two more at the start; and of all else.
 DESCRIPTORS, MOST_DESCRIPTORS, SPARE_DESCRIPTORS = 4, 6, 8
 
 OTHER_FOLDER = "Name a folder that is there as the mirror"

@@ -279,20 +279,20 @@ def _decode(
             table.stream.refuse_more("rows", split, f"line {line:,}")
         held.append([values(column, cells, where[column.field]) for column in fields])
         if len(held) == PIECES_A_BLOCK:
-            yield from _together(fields, start, held)
+            yield from _joined_blocks(fields, start, held)
             start, held = done + len(cells), []
     if held or not start:
         held = held or [[values(column, Cells(table), where[column.field]) for column in fields]]
-        yield from _together(fields, start, held)
+        yield from _joined_blocks(fields, start, held)
 
 
-def _together(fields: Sequence[Column], start: int, held: Sequence[Sequence[Any]]) -> Iterator[Block]:
+def _joined_blocks(fields: Sequence[Column], start: int, held: Sequence[Sequence[Any]]) -> Iterator[Block]:
     """Yield the values of some pieces as one block a field, which are passed on faster than many."""
     for column, parts in zip(fields, zip(*held, strict=True), strict=True):
         if all(isinstance(part, np.ndarray) for part in parts):
             yield Block(column, start, np.concatenate(parts) if len(parts) > 1 else parts[0])
         elif all(isinstance(part, StringArray) for part in parts):
-            yield Block(column, start, _joined(parts) if len(parts) > 1 else parts[0])
+            yield Block(column, start, _concatenated(parts) if len(parts) > 1 else parts[0])
         else:
             at = start
             for part in parts:
@@ -300,7 +300,7 @@ def _together(fields: Sequence[Column], start: int, held: Sequence[Sequence[Any]
                 at += len(part)
 
 
-def _joined(parts: Sequence[StringArray]) -> StringArray:
+def _concatenated(parts: Sequence[StringArray]) -> StringArray:
     """Return arrays of strings as one."""
     buffers, offsets, end = [], [np.zeros(1, np.int64)], 0
     for part in parts:

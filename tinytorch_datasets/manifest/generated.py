@@ -22,7 +22,7 @@ from tinytorch_datasets import settings
 from tinytorch_datasets._version import VERSION
 from tinytorch_datasets.storage.memmap import StatSignature, read_regular, stat_signature
 
-if TYPE_CHECKING:  # of plans nobody hears who asks for digests alone
+if TYPE_CHECKING:  # to import these takes as long as to hash MNIST, and who asks for digests needs none
     from pathlib import Path
 
     from tinytorch_datasets.manifest.manifest import Manifest
@@ -34,7 +34,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 LAYOUT = [4, VERSION]
 
 # Absent, damaged or of another origin: all the same, because the manifest itself says what it would say.
-_USELESS = (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError)
+_UNUSABLE = (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError)
 
 # The packaged manifest, and what it includes: all of one folder.
 _PACKAGED = ("datasets.yaml", "classics.yaml")
@@ -80,7 +80,7 @@ def value_digests(manifest: str, name: str) -> dict[str, str] | None:
         plan, _ = _layer(manifest).datasets[name]
         columns = [column for split in plan["splits"] for column in split["columns"].values()]
         return {f"{column['split']}.{column['field']}": column["sha256"] for column in columns if column["sha256"]}
-    except _USELESS:
+    except _UNUSABLE:
         return None
 
 
@@ -119,7 +119,7 @@ def every(manifest: Path, *names: str) -> dict[str, Declared]:
             }
             every_one |= _chosen(layer, names, others if layer is not layers[0] else {})
         return every_one
-    except _USELESS:
+    except _UNUSABLE:
         return {}
 
 

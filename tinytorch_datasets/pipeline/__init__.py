@@ -306,7 +306,7 @@ def array_paths(plan: Plan, locations: Locations) -> list[Path]:
 
 
 def array_folders(plan: Plan, locations: Locations) -> Iterator[ArrayFolder]:
-    """Open each of these folders."""
+    """Open every folder that may have a plan's decoded arrays, in the order to look."""
     return (ArrayFolder(plan, path, recipe=partial(recipe_of, plan)) for path in array_paths(plan, locations))
 
 

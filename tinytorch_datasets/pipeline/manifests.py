@@ -30,7 +30,7 @@ IGNORE = "# Downloads and decoded arrays of tinytorch-datasets. `tinytorch-datas
 
 
 def read(path: Path, *, offline: bool | None = None, aside: Path | None = None) -> Manifest:
-    """Read the manifest in that file, and check it against the known formats; `downloaded` brings what it includes."""
+    """Read the manifest in that file, and check it against the known formats; what it includes may be `downloaded`."""
     from tinytorch_datasets.manifest import loading  # and with it YAML and Pydantic
 
     return loading.load(path, formats, partial(downloaded, offline=offline, aside=aside))

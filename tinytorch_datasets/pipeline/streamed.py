@@ -32,7 +32,7 @@ class StreamedDataset(Dataset):
 
     _repr_html_ = None  # type: ignore[assignment]  # a page counts what is in no memory
 
-    if TYPE_CHECKING:  # who reads types is told so, though a Dataset has splits of another kind
+    if TYPE_CHECKING:  # splits of another kind than a Dataset's, for type checkers alone
 
         def __getitem__(self, split: str) -> StreamedSplit: ...  # type: ignore[override]
         def __getattr__(self, split: str) -> StreamedSplit: ...  # type: ignore[override]
