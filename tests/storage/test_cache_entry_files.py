@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.helpers.faulty_server import until
 from tinytorch_datasets import RaggedArray, StringArray
 from tinytorch_datasets._version import VERSION
-from tinytorch_datasets.digests import DigestsAhead, Stretch
+from tinytorch_datasets.digests import Digest, DigestsAhead, Stretch
 from tinytorch_datasets.storage import cache_entry
 from tinytorch_datasets.storage.cache_entry import (
     CachedSplit,
@@ -326,6 +327,37 @@ class TestEveryByte:
         data["train"]["words"] = StringArray(np.array([255], np.uint8), np.array([0]), np.array([1]))
         assert not self.matches(made, data)
 
+    def test_what_was_hashed_ahead_is_not_hashed_again(self, made: CacheEntry, tmp_path: Path) -> None:
+        """Neither files nor what is mapped from them; here the values in hand are others, and nobody looks at them."""
+        taken = list[Stretch | None]()
+
+        class Noting(DigestsAhead):
+            def take(self, stretch: Stretch) -> Digest | None:
+                taken.append(stretch)
+                return super().take(stretch)
+
+        data = self.opened(made)
+        data["train"]["images"] = np.zeros_like(IMAGES)
+        with Noting(made.stretches()) as ahead:
+            until(lambda: not ahead.is_at_work)
+            assert made.matches_every_byte(data, {}, ahead)
+            assert not made.matches_every_byte(data, {"train.images": "0" * 64}, ahead)
+        assert {*taken} == {*made.stretches(), *(Stretch(str(tmp_path / name)) for name in ("main.yaml", "d.yaml"))}
+        with DigestsAhead(()) as nothing:
+            assert not made.matches_every_byte(data, {}, nothing)
+
+    def test_whether_values_are_declared(self, made: CacheEntry, tmp_path: Path) -> None:
+        """By the manifest that declares the data set, the last one, and by any digest that is of no file of it."""
+        digest, of_file = "0" * 64, made.files[str(tmp_path / "d.csv")]
+        texts = {
+            "\u00e9: no digest": True, f"d.csv: {{sha256: {of_file}}}": True, f"a: {of_file}\nb: {of_file}": True,
+            f"x: {{train: {digest}}}": False, f"a: {of_file}\nb: {digest}": False,
+        }  # fmt: skip
+        (tmp_path / "main.yaml").write_text(digest)
+        for text, is_so in texts.items():
+            (tmp_path / "d.yaml").write_text(text, encoding="utf-8")
+            assert made.declares_no_values() == is_so, text
+
     def test_what_is_likely_hashed(self, made: CacheEntry, tmp_path: Path) -> None:
         """The source files, and the values of plain arrays, from where they begin."""
         images = Path(made.folder) / "train.images.npy"
@@ -419,6 +451,7 @@ class TestWhichThereAre:
         ]  # fmt: skip
         for others in wrong:
             assert not changed(**others).is_whole(), others
+        assert not made._replace(splits=(split._replace(fields={"images": []}),)).is_whole()
         right: list[dict[str, Any]] = [
             {"shape": ()}, {"shape": (0,)}, {"file": "../x/train.images.npy"}, {"offset": 0}, {"dtype": "?b1"},
         ]  # fmt: skip

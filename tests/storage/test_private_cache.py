@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 import tinytorch_datasets
+from tests.helpers.users import open_to_all
 from tinytorch_datasets._version import VERSION
 from tinytorch_datasets.storage import private_cache
 from tinytorch_datasets.storage.private_cache import FORMS, REPORTS
@@ -287,13 +288,18 @@ class TestWriting:
 
         assert private_cache.read(path) == lines
 
-    def test_what_code_found_out_that_was_changed_since(self, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """It is not the code that is there now, be the time of its last change what it may."""
-        times = [file.stat() for file in PACKAGE.rglob("*.py")]
-        last = max(about.st_mtime if os.name == "nt" else about.st_ctime for about in times)
-        monkeypatch.setattr(private_cache, "LOADED_AT", last - 0.001)
+    @by_modes
+    def test_what_code_found_out_that_was_changed_since(
+        self, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It is not the code that is there now, though a copy was given the time of what it was copied from."""
+        module = tmp_path / "rules.py"
+        module.touch()
+        os.utime(module, (1, 1))
+        monkeypatch.setattr(private_cache, "_PACKAGE", str(tmp_path))
+        monkeypatch.setattr(private_cache, "LOADED_AT", module.stat().st_ctime - 0.001)
         assert not write()
-        monkeypatch.setattr(private_cache, "LOADED_AT", last)
+        monkeypatch.setattr(private_cache, "LOADED_AT", module.stat().st_ctime)
 
         assert write()
 
@@ -305,6 +311,25 @@ class TestWriting:
         monkeypatch.setattr(private_cache, "_PACKAGE", str(tmp_path))
 
         assert write()
+
+    @by_root
+    def test_a_folder_that_is_only_read(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """By another user than root, who may write everywhere: it stays as it is, and nobody is told."""
+        with open_to_all() as cache:
+            monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+            os.chown(cache, OTHER_USER, -1)
+            os.seteuid(OTHER_USER)
+            try:
+                assert write()
+                folder = Path(private_cache.path_of(FORMS, MANIFEST)).parent
+                os.utime(folder / f"{KEY}.json", (1, 1))
+                folder.chmod(0o500)
+                private_cache.write(private_cache.path_of(FORMS, "/other.yaml"), LINES)
+                names = [path.name for path in folder.iterdir()]
+            finally:
+                os.seteuid(0)
+
+        assert names == [f"{KEY}.json"]
 
 
 class TestWhatStays:

@@ -368,5 +368,6 @@ class TestGrowing:
 
             assert digest._hashed == 3 * 2**24
             assert waits.call_count == 1
+            assert "tinytorch-datasets-sync" in {thread.name for thread in threading.enumerate()}
             is_hashed.set()
             assert digest.end(file.fileno()) == sha256(bytes(3 * 2**24))
