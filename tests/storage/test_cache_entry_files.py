@@ -348,7 +348,7 @@ class TestEveryByte:
 
     def test_whether_values_are_declared(self, made: CacheEntry, tmp_path: Path) -> None:
         """By the manifest that declares the data set, the last one, and by any digest that is of no file of it."""
-        digest, of_file = "0" * 64, made.files[str(tmp_path / "d.csv")]
+        digest, of_file = "0f" * 32, made.files[str(tmp_path / "d.csv")]
         texts = {
             "\u00e9: no digest": True, f"d.csv: {{sha256: {of_file}}}": True, f"a: {of_file}\nb: {of_file}": True,
             f"x: {{train: {digest}}}": False, f"a: {of_file}\nb: {digest}": False,

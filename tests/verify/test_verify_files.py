@@ -19,6 +19,7 @@ import pytest
 from tests.conftest import ROOT
 from tests.helpers.faulty_server import sha256
 from tests.helpers.users import open_to_all
+from tinytorch_datasets.digests import digests
 from tinytorch_datasets.errors import ChangedFile, HashMismatch, MissingFile, StorageError
 from tinytorch_datasets.plan import File, Mode, Plan
 from tinytorch_datasets.storage.memmap import stat_signature
@@ -192,6 +193,28 @@ def test_large_files_are_hashed_side_by_side_and_the_first_wrong_one_is_named(tm
         (tmp_path / name).write_bytes(b"-" * 2**22)
     with pytest.raises(HashMismatch, match="b is not the declared file: it has sha256"):
         check_files(several, mode=mode, stat_cache=cache)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "is_side_by_side"),
+    [([2**22 + 1], False), ([1, 2], False), ([2**21, 2**21], False), ([2**21, 2**21 + 1], True), ([2**22, 1, 1], True)],
+)
+def test_threads_are_begun_for_several_files_of_more_than_four_mebibytes(
+    tmp_path: Path, sizes: list[int], is_side_by_side: bool
+) -> None:
+    """Together: less is hashed sooner than they are begun, and one file is hashed by one thread."""
+    files = []
+    for number, size in enumerate(sizes):
+        (tmp_path / str(number)).write_bytes(bytes(size))
+        files.append(File(str(number), size, sha256(bytes(size)), where="datasets.yaml:7"))
+    several, calls = Plan("d", "d", tmp_path, "shipped", "csv", tuple(files), ()), set[Any]()
+    sys.setprofile(lambda frame, event, _: calls.add(frame.f_code) if event == "call" else None)
+    try:
+        check_files(several, mode="auto", stat_cache=StatCache())
+    finally:
+        sys.setprofile(None)
+
+    assert (digests.__code__ in calls) == is_side_by_side
 
 
 class TestGrowing:
