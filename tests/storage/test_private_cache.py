@@ -293,15 +293,18 @@ class TestWriting:
         self, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """It is not the code that is there now, though a copy was given the time of what it was copied from."""
-        module = tmp_path / "rules.py"
-        module.touch()
-        os.utime(module, (1, 1))
+        for module in (tmp_path / "rules.py", tmp_path / "lint.py"):  # the first one there is the last of all
+            module.touch()
+            os.utime(module, (1, 1))
+        last = module.stat().st_ctime
         monkeypatch.setattr(private_cache, "_PACKAGE", str(tmp_path))
-        monkeypatch.setattr(private_cache, "LOADED_AT", module.stat().st_ctime - 0.001)
+        monkeypatch.setattr(private_cache, "LOADED_AT", last - 0.001)
         assert not write()
-        monkeypatch.setattr(private_cache, "LOADED_AT", module.stat().st_ctime)
+        assert private_cache.layout(7, {})[4] is False
+        monkeypatch.setattr(private_cache, "LOADED_AT", last)
 
         assert write()
+        assert private_cache.layout(7, {})[4] is True
 
     def test_where_its_modules_are_compiled_alone(
         self, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -387,13 +390,11 @@ class TestWhatItIsOf:
     """What is kept says of which Python, package and libraries it is, and counts for no other."""
 
     def test_all_of_it(self) -> None:
-        """A number that is raised by hand, and what nobody has to think of."""
-        pytest_version = Path(pytest.__file__).with_name("_version.py")
-        assert not pytest_version.exists()  # of a package, the file of that name in it
+        """A number that is raised by hand, what nobody has to think of, and that it is the code that runs."""
         digest = hashlib.sha256(Path(pytest.__file__).read_bytes()).hexdigest()
         layout = private_cache.layout(7, {"pytest": "__init__.py", "no_such_library": "__init__.py"})
 
-        assert layout == [7, VERSION, sys.version, private_cache.code_signature(PACKAGE), digest, ""]
+        assert layout == [7, VERSION, sys.version, private_cache.code_signature(PACKAGE), True, digest, ""]
 
     def test_another_code_of_the_same_version(self, tmp_path: Path) -> None:
         """In a clone the version stays while rules change: by names, sizes and times, and by no compiled file."""
@@ -423,6 +424,18 @@ class TestWhatItIsOf:
 
         assert {private_cache.library_signature(name, "__init__.py") for name in names} == {""}
         assert private_cache.library_signature("pytest", "version.py") == ""
+        assert [private_cache.origin_signature(name) for name in (*names, "sys")] == [[]] * 4
+
+    def test_the_file_that_is_imported(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Of a library that lies in some folder without a version; and whether it may be what runs here."""
+        decoder = tmp_path / "decoder_of_the_course.py"
+        decoder.write_text("answer = 42")
+        monkeypatch.syspath_prepend(str(tmp_path))
+        about = decoder.stat()
+        facts = [str(decoder), 11, about.st_mtime_ns, about.st_ctime_ns]
+        for loaded_at, may_run in ((about.st_ctime, True), (about.st_ctime - 0.001, False)):
+            monkeypatch.setattr(private_cache, "LOADED_AT", loaded_at)
+            assert private_cache.origin_signature("decoder_of_the_course") == [*facts, may_run]
 
     def test_what_is_installed(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Each library by what it has beside it, wherever Python looks; what else is there counts for nothing."""
