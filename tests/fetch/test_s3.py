@@ -138,6 +138,17 @@ class TestWays:
         reason = f"no credentials that can be used are configured ({CONFIGURATION})"
         assert place.reasons(FILE, "s3://course/class") == [reason] * 2
 
+    def test_no_credentials_for_a_mirror(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Neither to try later nor to run it again is of use, and no mirror is gone."""
+        monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+        configure = "Configure them for the library that reads that store"
+
+        report = audit(["digits"], manifest=world.manifest, mirror="s3://course/class")
+        assert {finding.hint for finding in report.findings} == {f"{configure}."}
+        with pytest.raises(FetchError) as caught:
+            mirror_to_store(load_manifest(world.manifest), "s3://course/class", ["digits"])
+        assert caught.value.hint == f"{configure}, and run it again."
+
 
 class TestMirror:
     """`mirror s3://...` puts files, and `get` has them from there."""

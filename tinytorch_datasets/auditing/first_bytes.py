@@ -20,6 +20,7 @@ from tinytorch_datasets.auditing.findings import Check, CheckState, ExitCode, ex
 from tinytorch_datasets.concurrency import Cancellation, Cancelled, run_all
 from tinytorch_datasets.errors import NetworkSettingsError, UsageError, printable
 from tinytorch_datasets.fetch import (
+    CONFIGURE,
     Kind,
     Response,
     RetryPolicy,
@@ -57,7 +58,7 @@ OF_KIND = {
     Kind.NO_FILE: "Copy the file there, or name another folder as the mirror.",
     Kind.NO_FOLDER: "Is the stick plugged in? Or name another folder as the mirror.",
     Kind.UNSUPPORTED: "Only http, https, stores and folders are read.",
-    Kind.NO_CREDENTIALS: "Configure them for the library that reads that store.",
+    Kind.NO_CREDENTIALS: f"{CONFIGURE}.",
     Kind.NO_LIBRARY: "Install that library, or have the file from elsewhere.",
 }
 

@@ -22,7 +22,7 @@ from tinytorch_datasets.auditing.mirror_folder import (
     owners_in,
     unlisted,
 )
-from tinytorch_datasets.auditing.remote import Address, Probe, probe_all
+from tinytorch_datasets.auditing.remote import Address, Probe, again_hint, probe_all
 from tinytorch_datasets.errors import UsageError
 from tinytorch_datasets.fetch import (
     DEFAULT_RETRY,
@@ -145,7 +145,7 @@ def _read_sums(
     except SourceError as failure:
         reason = failure.reason
         if failure.is_of_the_way:
-            what, again = f"{address} could not be checked: {reason}", "Try again later."
+            what, again = f"{address} could not be checked: {reason}", again_hint(failure, "Try again later.")
             findings.append(finding(rule="mirror-unreachable", what=what, hint=again, severity="unknown"))
         else:
             findings.append(finding(rule="file-missing", what=f"{address} is missing: {reason}"))

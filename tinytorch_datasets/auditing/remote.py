@@ -22,8 +22,10 @@ from typing import Any
 from tinytorch_datasets.auditing.findings import Finding, ProbeResult, ProbeState
 from tinytorch_datasets.errors import NetworkSettingsError
 from tinytorch_datasets.fetch import (
+    CONFIGURE,
     DEFAULT_RETRY,
     Cancellation,
+    Kind,
     Response,
     RetryPolicy,
     SourceError,
@@ -128,6 +130,11 @@ def _probe(address: Address, deep: bool, known: Known, retry: RetryPolicy, stop:
         return _result(address, "no answer", error.what, finding)
 
 
+def again_hint(failure: SourceError, later: str) -> str:
+    """Return what is done where no answer came: `later`, unless it is this computer that asks without credentials."""
+    return f"{CONFIGURE}." if failure.kind is Kind.NO_CREDENTIALS else later
+
+
 def _failed(address: Address, failure: SourceError) -> Probe:
     if failure.is_of_the_way:
         finding = _finding(
@@ -135,7 +142,7 @@ def _failed(address: Address, failure: SourceError) -> Probe:
             rule="mirror-unreachable",
             what=f"{address.url} could not be checked: {failure.reason}",
             actual=failure.reason,
-            hint="Try again later; if it stays so, the mirror is gone.",
+            hint=again_hint(failure, "Try again later; if it stays so, the mirror is gone."),
             severity="unknown",
         )
         return _result(address, "no answer", failure.reason, finding)

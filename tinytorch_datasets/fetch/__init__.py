@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING, Any
 
 from tinytorch_datasets.concurrency import Cancellation
 from tinytorch_datasets.fetch.base import (
+    CONFIGURE,
     DEFAULT_RETRY,
     Fetched,
     Kind,
@@ -66,6 +67,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Downloaded",
     "download_address",
+    "CONFIGURE",
     "DEFAULT_RETRY",
     "Response",
     "Fetched",

@@ -86,6 +86,9 @@ class Kind(Enum):
     LOGIN_PAGE = auto()  # a page came in place of the file, perhaps from whoever runs the network
 
 
+CONFIGURE = "Configure them for the library that reads that store"  # credentials, where none are
+
+
 class Other(NamedTuple):
     """What is another of a mirror's file than declared: "size" or "sha256", and how that is shown."""
 

@@ -19,6 +19,7 @@ from tinytorch_datasets import pipeline
 from tinytorch_datasets.digests import digest
 from tinytorch_datasets.errors import DatasetError, FetchError
 from tinytorch_datasets.fetch import (
+    CONFIGURE,
     DEFAULT_RETRY,
     Cancellation,
     Kind,
@@ -215,7 +216,8 @@ class _Bucket:
             raise self._failed(name, failure) from None
 
     def _failed(self, name: str, failure: SourceError) -> FetchError:
-        return self._error(name, failure.reason, network_failed=failure.is_of_the_way)
+        hint = f"{CONFIGURE}, and run it again." if failure.kind is Kind.NO_CREDENTIALS else RUN_AGAIN
+        return self._error(name, failure.reason, network_failed=failure.is_of_the_way, hint=hint)
 
     def _error(self, name: str, reason: str, *, network_failed: bool = False, hint: str = RUN_AGAIN) -> FetchError:
         address = without_secrets(f"{self._address}/{name}")
