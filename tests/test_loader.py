@@ -87,16 +87,17 @@ def test_what_a_worker_sends_is_a_tensor_whose_memory_is_free(size: int) -> None
         assert batch.labels.dtype == torch.int64
 
 
+@pytest.mark.filterwarnings("ignore:Sparse invariant checks")
 def test_tensors_that_are_no_arrays_come_as_they_are(split: Split) -> None:
-    """Of a dtype that NumPy has not, as a function of the user's own may make them."""
+    """Of a dtype that NumPy has not, or sparse ones, as a function of the user's own may make them."""
 
     def collate(samples: Any) -> Any:
         batch = split.collate(samples)
-        return type(batch)(batch.images.to(torch.bfloat16), batch.labels)
+        return type(batch)(batch.images.to(torch.bfloat16), batch.labels.to_sparse())
 
-    loader = data.DataLoader(split, batch_size=4, collate_fn=collate, **WORKERS["fork"])
+    loader = data.DataLoader(split, batch_size=4, collate_fn=collate, timeout=20, **WORKERS["fork"])
 
-    assert {batch.images.dtype for batch in loader} == {torch.bfloat16}
+    assert {(batch.images.dtype, batch.labels.layout) for batch in loader} == {(torch.bfloat16, torch.sparse_coo)}
 
 
 @pytest.mark.parametrize("workers", ["none", "fork", "kept"])

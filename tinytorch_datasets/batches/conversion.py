@@ -384,7 +384,9 @@ def arrays_of_worker(batch: Sequence[Any]) -> tuple[np.ndarray, ...] | None:
     if torch is None or loader is None or loader.get_worker_info() is None:
         return None
     for value in batch:
-        if type(value) is not torch.Tensor or value.is_shared() or value.requires_grad or value.device.type != "cpu":
+        if type(value) is not torch.Tensor or value.device.type != "cpu" or value.layout is not torch.strided:
+            return None
+        if value.is_shared() or value.requires_grad:
             return None
     if sum(value.nbytes for value in batch) > SMALL_BATCH:
         return None
