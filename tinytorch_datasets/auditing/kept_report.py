@@ -36,7 +36,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tinytorch_datasets import settings
-from tinytorch_datasets.digests import Digest, DigestsAhead, Meter, Step, Stretch, size_of
+from tinytorch_datasets.digests import Digest, DigestsAhead, Meter, Step, Stretch, digests, size_of
 from tinytorch_datasets.errors import DatasetError
 from tinytorch_datasets.storage import private_cache
 from tinytorch_datasets.storage.cache_entry import CacheEntry, stretch_of
@@ -172,19 +172,18 @@ class Inputs:
         """
         if any(finding.severity == "error" or finding.rule in UNKEPT for finding in findings):
             return
-        plain = _plain(report)
         try:
             stretches = self._stretches(vouched)
             is_same = self._is_as_loaded and all(_answer(*question) == answer for *question, answer in self._asked)
             is_same = is_same and self._times_now() == self._times and _made_by() == self._made_by
             is_same = is_same and all(its[-1] for its in map(private_cache.origin_signature, DECODERS) if its)
-            if not is_same or _report_of(_as_json(plain)) != report:
+            if not is_same or _report_of(_as_json(_plain(report))) != report:
                 return
         except (OSError, ValueError, TypeError, LookupError, RecursionError):  # gone, never hashed, no JSON, very deep
             return
         largest_first = sorted(stretches.items(), key=lambda each: -each[1].bytes)
         hashed = [[its.path, its.start, its.head.decode(), *digest] for its, digest in largest_first]
-        lines = (self._made_by, self._call, self._asked, hashed, plain)
+        lines = (self._made_by, self._call, self._asked, hashed, _plain(report))
         private_cache.write(self._call.path, [json.dumps(line).encode() for line in lines])
 
     def _audited(self) -> Iterator[tuple[Plan, Locations]]:
@@ -201,8 +200,6 @@ class Inputs:
 
     def _digests_now(self) -> Mapping[Path, Any]:
         """Hash the arrays that an audit does not hash as they lie in their files: texts, and those it only compares."""
-        from tinytorch_datasets.digests import digests
-
         paths = []
         for plan, folders in self._compared():
             is_declared = all(column.sha256 for column in plan.columns)
@@ -304,10 +301,10 @@ def _below(folder: str) -> list[list[Any]]:
     listed = []
     for name in sorted(os.listdir(folder)):
         path = os.path.join(folder, name)
+        kind = _answer("is", path)
         # Two spellings of a name in Unicode may be one file.
-        inode = [] if name.isascii() else [os.lstat(path).st_ino]
-        listed.append([name, _answer("is", path), *inode])
-        if os.path.isdir(path) and not os.path.islink(path):
+        listed.append([name, kind, *([] if name.isascii() else [os.lstat(path).st_ino])])
+        if isinstance(kind, list) and stat.S_ISDIR(kind[0]):
             inside = _answer("below", path)
             rows = inside if isinstance(inside, list) else [["", inside]]
             listed += [[os.path.join(name, below), *more] for below, *more in rows]
@@ -316,8 +313,8 @@ def _below(folder: str) -> list[list[Any]]:
 
 def _arrays(folder: str) -> list[list[Any]]:
     """List a folder of arrays: each file's kind, and the digest of its header; of what notes digests, of all of it."""
-    names = ((name, os.path.join(folder, name)) for name in sorted(os.listdir(folder)))
-    return [[name, _answer("is", path), _answer("header", path)] for name, path in names]
+    paths = (os.path.join(folder, name) for name in sorted(os.listdir(folder)))
+    return [[os.path.basename(path), _answer("is", path), _answer("header", path)] for path in paths]
 
 
 def _header(path: str) -> str:
@@ -378,9 +375,12 @@ def level_of(plan: Plan) -> Level:
 
 def _times(path: str) -> list[int]:
     """Return the stat signature of a path, and of what a link leads to; of what is not there, of the folder above."""
-    while not os.path.lexists(path) and path != os.path.dirname(path):
-        path = os.path.dirname(path)
-    abouts = [os.lstat(path), *([os.stat(path)] if os.path.islink(path) and os.path.exists(path) else [])]
+    abouts: list[os.stat_result] = []
+    with suppress(OSError):
+        abouts.append(os.lstat(path))
+        abouts += [os.stat(path)] if stat.S_ISLNK(abouts[0].st_mode) else []
+    if not abouts and path != os.path.dirname(path):
+        return _times(os.path.dirname(path))
     return [number for it in abouts for number in (it.st_size, it.st_mtime_ns, it.st_ctime_ns, it.st_ino)]
 
 
