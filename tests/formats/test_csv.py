@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from tests.helpers.declared import made, plain
 from tests.helpers.format_writers import column, put, read, split, zipped
 from tinytorch_datasets import formats
-from tinytorch_datasets.errors import DecodeError, ManifestError
+from tinytorch_datasets.errors import ContentError, DecodeError, ManifestError
 from tinytorch_datasets.plan import RaggedBlock
 from tinytorch_datasets.readers.text import PIECE_BYTES
 
@@ -158,6 +158,56 @@ def test_text_and_classes_beside_numbers(
     assert found["train.n"].tolist() == [int(row[0]) for row in back]
     assert found["train.t"] == [row[1] for row in back]
     assert found["train.k"].tolist() == ["xyz".index(row[2]) for row in back]
+
+
+def quoted(text: str) -> str:
+    """The text in quotes, each of its own written twice."""
+    return '"' + text.replace('"', '""') + '"'
+
+
+PLAIN_CELLS = st.text("ab1e.- \u00e9\t", max_size=5)
+RAW_CELLS = st.one_of(PLAIN_CELLS, PLAIN_CELLS, st.text('ab;"\n ', max_size=6).map(quoted))
+RAW_ROWS = st.integers(1, 3).flatmap(lambda width: st.lists(st.tuples(*[RAW_CELLS] * width), min_size=1, max_size=8))
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    rows=RAW_ROWS,
+    end=st.sampled_from(["\n", "\r\n"]),
+    is_ended=st.booleans(),
+    at=st.integers(0, 60),
+    damage=st.sampled_from(["", "", '"', '""', ";", "\n", '";', ';"', '"\n', ' "', '" ', "\n\n"]),
+)
+@example([("a",), ("",)], "\n", True, 60, "")
+@example([("", '"a\n"'), ("b", "c")], "\r\n", False, 0, '"')
+@example([("x", "y"), ('"a"b', "c")], "\n", True, 60, "")
+@example([("x",), ('a"b',), ('c"',)], "\n", True, 60, "")
+@example([("x", "y"), ('a"b', '"c"')], "\n", True, 60, "")
+@example([("x", "y"), ('"a"', "b\rc")], "\n", True, 60, "")
+def test_texts_are_those_of_the_csv_module(rows: Any, end: str, is_ended: bool, at: int, damage: str) -> None:
+    """Of rows as they may be written, and with a sign too many somewhere; what it refuses is refused.
+
+    The first row is read alone, so that what is odd stands in others.
+    """
+    text = end.join(";".join(row) for row in rows) + end * is_ended
+    text = text[:at] + damage + text[at:]
+    try:
+        lines = (line + "\n" for line in text.removesuffix("\n").split("\n"))
+        expected = list(csv.reader(lines, delimiter=";", strict=True))
+    except csv.Error:
+        expected = []
+    while len(expected) > 1 and not expected[-1] and len(expected[0]) > 1:  # empty lines at the end are no rows
+        expected.pop()
+    width = len(expected[0]) if expected else 0
+    fields = {f"c{place}": {"dtype": "str"} for place in range(width or len(rows[0]))}
+    places, samples = {field: int(field[1:]) for field in fields}, len(expected) or len(rows)
+    with tempfile.TemporaryDirectory() as folder:
+        found = outcome(Path(folder), text.encode(), fields, samples, columns=places)
+
+    if width and {len(row) for row in expected} == {width}:
+        assert found == {f"train.c{place}": [row[place] for row in expected] for place in range(width)}
+    else:
+        assert found[0] in (DecodeError, ContentError)
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
