@@ -94,10 +94,12 @@ class TestARefusal:
 
 def test_a_release_is_prepared_in_one_step(copy: Path) -> None:
     """The version, its day, and a section of what was unreleased."""
+    before, title, unreleased = (copy / "CHANGELOG.md").read_text(encoding="utf-8").partition("\n## Unreleased\n")
     script("prepare").prepare(copy, "7.8.9", "2027-01-02")
 
     assert script("run").check(copy, ["v7.8.9"], publish=False) == []
-    assert "\n## Unreleased\n\n## 7.8.9 (2027-01-02)\n\n- " in (copy / "CHANGELOG.md").read_text(encoding="utf-8")
+    prepared = f"{before}{title}\n## 7.8.9 (2027-01-02)\n{unreleased}"
+    assert (copy / "CHANGELOG.md").read_text(encoding="utf-8") == prepared
     assert "\ndate-released: 2027-01-02\n" in (copy / "CITATION.cff").read_text()
 
 

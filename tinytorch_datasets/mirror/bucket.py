@@ -219,9 +219,10 @@ class _Bucket:
         hint = f"{CONFIGURE}, and run it again." if failure.kind is Kind.NO_CREDENTIALS else RUN_AGAIN
         return self._error(name, failure.reason, network_failed=failure.is_of_the_way, hint=hint)
 
-    def _error(self, name: str, reason: str, *, network_failed: bool = False, hint: str = RUN_AGAIN) -> FetchError:
+    def _error(self, name: str, reason: str, *, network_failed: bool = False, hint: str | None = None) -> FetchError:
         address = without_secrets(f"{self._address}/{name}")
         what = f"{name} could not be put into the store:\n  {address}: {reason}"
+        hint = RUN_AGAIN if hint is None else hint
         return FetchError(what, hint=hint, file=name, tried=((address, reason),), network_failed=network_failed)
 
 
