@@ -150,8 +150,9 @@ def audit(
         refuse_offline(argument, option=option, offline=offline, hint="audit what is on disk.")
     names = tuple(names)
     is_local = executor is None and mirror is None
-    is_kept = is_local and lock is None and "remote" not in wanted and decode != "always"
-    call = Call.of(names, manifest, home, wanted, decode, strict, ignore) if is_kept else None
+    call = None
+    if is_local and lock is None and "remote" not in wanted and decode != "always":
+        call = Call.of(names, manifest, home, levels=wanted, decode=decode, strict=strict, ignore=ignore)
     known = KeptReport.read(call) if call is not None else None
     likely = _likely_stretches(names, manifest, home) if is_local and wanted & {"shipped", "cached"} else ()
     with DigestsAhead(likely if known is None else known.stretches) as ahead:

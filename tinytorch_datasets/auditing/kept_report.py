@@ -1,8 +1,6 @@
 """Kept reports of audits, given again while nothing they were made from differs.
 
-Of each call the last one is kept.
-
-What an audit of this computer reports is decided by its inputs, and these are all that it has:
+Of each call the last one is kept. What an audit of this computer reports is decided by its inputs, which are all here:
 
     the code      of this package and the libraries it is used with, Python, and who the user is: `_made_by`
     the call      the manifest's path, the arguments, the variables of the environment, and their homes: `Call`
@@ -53,6 +51,7 @@ if TYPE_CHECKING:
 
     Placed = Mapping[str, tuple[Plan, Locations]]
     Vouched = Mapping[str, Sequence[ArrayFolder]]
+    _Names = Iterable[str]
 
 # Raise it when what is kept, or how, changes; or when an audit asks the disk for more than is listed here.
 LAYOUT = 2
@@ -86,13 +85,14 @@ class Call(NamedTuple):
     variables: Mapping[str, str]
 
     @classmethod
-    def of(cls, names: Iterable[str], manifest: Any, home: Any, *options: Any) -> Call | None:
-        """Return the call; None if something is no path, or no name. `options` are all others, in their order."""
+    def of(
+        cls, names: _Names, manifest: Any, home: Any, *, levels: _Names, decode: str, strict: bool, ignore: _Names
+    ) -> Call | None:
+        """Return the call; None if something is no path, or no name."""
         with suppress(DatasetError, OSError, ValueError, TypeError):  # the audit itself will say so
             path, root = settings.manifest_path(manifest), None if home is None else settings.absolute(home)
             variables = {n: os.environ[n] for n in sorted(os.environ) if n.startswith(PREFIX) or n in FOLDERS}
-            levels, decode, is_strict, ignore = options
-            how = ((*sorted(levels),), decode, is_strict, (*sorted(ignore),), root)
+            how = ((*sorted(levels),), decode, strict, (*sorted(ignore),), root)
             if all(isinstance(name, str) for name in names):
                 return cls(path, (*names,), *how, settings.Settings.from_environment().homes, variables)
         return None

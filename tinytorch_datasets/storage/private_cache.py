@@ -1,4 +1,4 @@
-"""Private files in the user's cache folder: what was found out, for next time.
+"""Private files in the user's cache folder: kept forms of manifests, and kept reports of audits.
 
 Each is of this user's own making, in a folder that is the user's alone, or else it is not looked at: whoever could
 write there could say what they like. It begins with the digest of its lines, and `layout` says of which code it is.
@@ -42,10 +42,10 @@ _PACKAGE = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
 _RECORDS = (".dist-info", ".egg-info")
 
 
-def path_of(kind: str, manifest: str | Path, of: str = "") -> str:
-    """Return where something of a manifest is kept, one for each `of`; "" where nobody knows a home for this user."""
+def path_of(kind: str, manifest: str | Path, suffix: str = "") -> str:
+    """Return where something of a manifest is kept, one for each suffix; "" where nobody knows a home for this user."""
     folder = os.path.join(settings.likely_cache(), kind)
-    return os.path.join(folder, _key(manifest) + of + ENDING) if os.path.isabs(folder) else ""
+    return os.path.join(folder, _key(manifest) + suffix + ENDING) if os.path.isabs(folder) else ""
 
 
 def paths_of(kind: str, manifest: str | Path) -> list[str]:
