@@ -1,4 +1,4 @@
-"""Private files in the user's cache folder: kept forms of manifests, and kept reports of audits.
+"""Private files in the user's cache folder: kept manifests and reports of audits.
 
 Each is of this user's own making, in a folder that is the user's alone, or else it is not looked at: whoever could
 write there could say what they like. It begins with the digest of its lines, and `layout` says of which code it is.
