@@ -432,6 +432,7 @@ class TestOnceAnythingDiffers:
             init.write_text("raise ImportError\n")
             with monkeypatch.context() as patched:
                 assert is_given_again(world)
+                patched.delitem(sys.modules, name, raising=False)  # as in a process that has not imported it yet
                 patched.syspath_prepend(str(tmp_path / name))
                 assert not is_given_again(world)
             audit(manifest=world.manifest)
