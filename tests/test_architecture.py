@@ -214,6 +214,18 @@ def test_an_audit_begins_to_hash_before_it_imports_much() -> None:
     assert not loaded_by(f"sys.path.insert(0, {str(PACKAGE.parent)!r}); from {NAME} import audit") & late
 
 
+def test_type_checkers_know_every_option_of_get() -> None:
+    """Its overloads take them from `Options`, each with the type that the function itself has for it."""
+    tree = ast.parse((PACKAGE / "api.py").read_text(encoding="utf-8"))  # with what is for type checkers
+    (options,) = (node for node in statements(tree) if isinstance(node, ast.ClassDef) and node.name == "Options")
+    gets = [node for node in statements(tree) if isinstance(node, ast.FunctionDef) and node.name == "get"]
+    get = max(gets, key=lambda each: len(each.args.kwonlyargs))  # the overloads take **options
+    listed = {ast.unparse(line) for line in options.body if isinstance(line, ast.AnnAssign)}
+    taken = {ast.unparse(each) for each in get.args.kwonlyargs if each.arg != "stream"}
+
+    assert listed == taken
+
+
 def test_importing_the_loader_needs_no_network_library() -> None:
     """They are imported when something really is to be fetched."""
     assert not loaded_by(f"from {NAME} import get") & {"pooch", "requests", "urllib3", "click", "rich"}

@@ -20,7 +20,7 @@ from tinytorch_datasets.auditing.findings import Check, CheckState, ExitCode, ex
 from tinytorch_datasets.concurrency import Cancellation, Cancelled, run_all
 from tinytorch_datasets.errors import NetworkSettingsError, UsageError, printable
 from tinytorch_datasets.fetch import (
-    CONFIGURE,
+    CONFIGURE_CREDENTIALS,
     Kind,
     Response,
     RetryPolicy,
@@ -58,7 +58,7 @@ OF_KIND = {
     Kind.NO_FILE: "Copy the file there, or name another folder as the mirror.",
     Kind.NO_FOLDER: "Is the stick plugged in? Or name another folder as the mirror.",
     Kind.UNSUPPORTED: "Only http, https, stores and folders are read.",
-    Kind.NO_CREDENTIALS: f"{CONFIGURE}.",
+    Kind.NO_CREDENTIALS: f"{CONFIGURE_CREDENTIALS}.",
     Kind.NO_LIBRARY: "Install that library, or have the file from elsewhere.",
 }
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from tinytorch_datasets.auditing.findings import DatasetReport, Finding, ProbeResult, State
 from tinytorch_datasets.auditing.mirror_folder import (
-    DELETE_SUMS,
+    WRITE_SUMS_ANEW,
     audit_sums,
     files_to_compare,
     missing_in,
@@ -155,7 +155,7 @@ def _read_sums(
         return []
     if is_too_long(text):  # what is not read is not to look like not there
         what, folder = f"{address} {TOO_LONG}", address.removesuffix(SUMS)
-        hint = {"hint": DELETE_SUMS.format(folder)} if is_store(address) else {}
+        hint = {"hint": WRITE_SUMS_ANEW.format(folder)} if is_store(address) else {}
         findings.append(finding(rule="sums", what=what, expected="a line a file", **hint))
         return []
     if not text:

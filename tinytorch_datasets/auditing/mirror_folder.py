@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 # writes the list decides how many there are, and how long.
 MOST_OF_NOTHING, MOST_SHOWN = 100, 1000
 HINT = "Run `tinytorch-datasets mirror {}` again: it replaces what is wrong."
-DELETE_SUMS = "See what it is, and delete it: `tinytorch-datasets mirror {}` writes it anew."
+WRITE_SUMS_ANEW = "See what it is, and delete it: `tinytorch-datasets mirror {}` writes it anew."
 
 
 def audit_mirror(
@@ -241,7 +241,7 @@ def _audit_list(
         yield finding(rule="file-missing", what=what, expected="a line a file")
     elif isinstance(lines, OSError):
         what = f"{folder / SUMS} cannot be read: {lines.strerror}"
-        yield finding(rule="file-missing", what=what, expected="a line a file", hint=DELETE_SUMS.format(folder))
+        yield finding(rule="file-missing", what=what, expected="a line a file", hint=WRITE_SUMS_ANEW.format(folder))
     else:
         yield from audit_sums(manifest, path, lines, packages, hint)
 

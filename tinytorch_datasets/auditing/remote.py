@@ -22,7 +22,7 @@ from typing import Any
 from tinytorch_datasets.auditing.findings import Finding, ProbeResult, ProbeState
 from tinytorch_datasets.errors import NetworkSettingsError
 from tinytorch_datasets.fetch import (
-    CONFIGURE,
+    CONFIGURE_CREDENTIALS,
     DEFAULT_RETRY,
     Cancellation,
     Kind,
@@ -132,7 +132,7 @@ def _probe(address: Address, deep: bool, known: Known, retry: RetryPolicy, stop:
 
 def again_hint(failure: SourceError, later: str) -> str:
     """Return what is done where no answer came: `later`, unless it is this computer that asks without credentials."""
-    return f"{CONFIGURE}." if failure.kind is Kind.NO_CREDENTIALS else later
+    return f"{CONFIGURE_CREDENTIALS}." if failure.kind is Kind.NO_CREDENTIALS else later
 
 
 def _failed(address: Address, failure: SourceError) -> Probe:

@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Any
 
 from tinytorch_datasets.concurrency import Cancellation
 from tinytorch_datasets.fetch.base import (
-    CONFIGURE,
+    CONFIGURE_CREDENTIALS,
     DEFAULT_RETRY,
     Fetched,
     Kind,
@@ -67,7 +67,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Downloaded",
     "download_address",
-    "CONFIGURE",
+    "CONFIGURE_CREDENTIALS",
     "DEFAULT_RETRY",
     "Response",
     "Fetched",

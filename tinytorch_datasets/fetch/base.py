@@ -86,7 +86,7 @@ class Kind(Enum):
     LOGIN_PAGE = auto()  # a page came in place of the file, perhaps from whoever runs the network
 
 
-CONFIGURE = "Configure them for the library that reads that store"  # credentials, where none are
+CONFIGURE_CREDENTIALS = "Configure them for the library that reads that store"  # where it says that it has none
 
 
 class Other(NamedTuple):

@@ -19,7 +19,7 @@ from tinytorch_datasets import pipeline
 from tinytorch_datasets.digests import digest
 from tinytorch_datasets.errors import DatasetError, FetchError
 from tinytorch_datasets.fetch import (
-    CONFIGURE,
+    CONFIGURE_CREDENTIALS,
     DEFAULT_RETRY,
     Cancellation,
     Kind,
@@ -216,7 +216,7 @@ class _Bucket:
             raise self._failed(name, failure) from None
 
     def _failed(self, name: str, failure: SourceError) -> FetchError:
-        hint = f"{CONFIGURE}, and run it again." if failure.kind is Kind.NO_CREDENTIALS else RUN_AGAIN
+        hint = f"{CONFIGURE_CREDENTIALS}, and run it again." if failure.kind is Kind.NO_CREDENTIALS else RUN_AGAIN
         return self._error(name, failure.reason, network_failed=failure.is_of_the_way, hint=hint)
 
     def _error(self, name: str, reason: str, *, network_failed: bool = False, hint: str | None = None) -> FetchError:

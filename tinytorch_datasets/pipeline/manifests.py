@@ -58,7 +58,7 @@ def downloaded(url: str, sha256: str, *, offline: bool | None = None, aside: Pat
         return path
     if settings.Settings.from_environment(offline=offline).offline:
         what = f"{without_secrets(url)} is included, and no socket may be opened"
-        hint = f"Unset {settings.OFFLINE}." if offline is None else "Read it once without `offline`: it is kept."
+        hint = f"Unset {settings.OFFLINE}." if offline is None else "Read it once online: it is kept."
         raise OfflineError(what, hint=hint, file=path.name, tried=(), missing=())
     if aside is not None:
         path = aside.joinpath(*path.parts[-4:])
