@@ -5,6 +5,7 @@ The witness is an audit by a user whose cache folder is empty: that one looks at
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -28,6 +29,8 @@ from tinytorch_datasets.auditing.findings import Report
 from tinytorch_datasets.cli import main
 from tinytorch_datasets.errors import UsageError
 from tinytorch_datasets.storage import private_cache
+
+A_FOLDER = os.strerror(errno.EISDIR)
 
 
 @pytest.fixture
@@ -498,6 +501,26 @@ class TestWhileItIsMade:
         os.close(at)
 
         assert audit(manifest=world.manifest, ignore=["budget"]) == anew(world, monkeypatch, ignore=["budget"])
+        assert kept_of(world) == before
+
+    def test_what_is_gone_once_it_was_hashed(self, world: World) -> None:
+        """Is a finding, beside those of all others: a folder is in its place when it is to be decoded."""
+        path, before = world.file("talk/talk.txt"), kept_of(world)
+
+        def put_a_folder(done: int, in_all: int) -> None:
+            if done == in_all and path.is_file():
+                path.unlink()
+                path.mkdir()
+
+        report = audit(manifest=world.manifest, progress=put_a_folder, decode="always")
+
+        assert [(finding.rule, finding.dataset, finding.what) for finding in report.findings] == [
+            (
+                "file-missing",
+                "talk",
+                f"{path} was hashed, and could not be read when it was to be decoded: Is a directory",
+            )
+        ]
         assert kept_of(world) == before
 
     def test_what_is_written_meanwhile(self, world: World) -> None:

@@ -211,6 +211,8 @@ def audit_decoded(manifest: Manifest, plan: Plan, locations: Locations) -> list[
         else:
             _decode_each_split(plan, errors)
         return errors.findings()
+    except OSError as error:
+        return [_changed_meanwhile(plan, error)]
     findings = [*errors.findings(), *(_damaged(plan, path, column) for path, column in damaged.items())]
     if not findings:
         actual = {str(c): digests[id(c)].sha256 or "" for c in plan.columns if id(c) in digests}
@@ -276,6 +278,18 @@ def _of_error(plan: Plan, error: DecodeError) -> Finding:
         expected=expected,
         actual=actual,
         hint=error.hint or hint,
+    )
+
+
+def _changed_meanwhile(plan: Plan, error: OSError) -> Finding:
+    path = str(error.filename or plan.root)
+    return Finding(
+        rule="file-missing",
+        dataset=plan.name,
+        what=f"{path} was hashed, and could not be read when it was to be decoded: {error.strerror or error}",
+        path=path,
+        where=plan.where,
+        hint="Audit again, while nothing changes the files.",
     )
 
 

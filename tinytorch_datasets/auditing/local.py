@@ -238,14 +238,14 @@ def _explanation(path: Path, file: File, digest: Digest) -> tuple[str, str, str]
 def pickle_globals(plan: Plan) -> tuple[str, ...]:
     """Return every name (``numpy.ndarray``) that the data set's pickles ask for, sorted; none of them is loaded.
 
-    Of a damaged pickle, the names up to the damage: that it is damaged, decoding reports.
+    Of a damaged pickle, the names up to the damage: that it is damaged, or gone, decoding reports.
     """
     names: set[str] = set()
     try:
         for task in (task for one in plans_in_one_file(plan) for task in tasks(one)):
             for read in task.pickles():
                 names.update(globals_of(read))
-    except DecodeError:
+    except (DecodeError, OSError):
         pass
     return tuple(sorted(names))
 
