@@ -149,6 +149,23 @@ class TestTheDelimiter:
         assert got.train.features.tolist() == [[float(f"1.{i}"), i] for i in range(9)]
         assert got.classes == ("a", "b")
 
+    @pytest.mark.parametrize("number", ["1,{}e+02", "1,{}E-1", ",{}"])
+    def test_a_decimal_comma_of_other_numbers(self, manifest: Path, tmp_path: Path, number: str) -> None:
+        """With an exponent, as pandas writes them, or nothing in front, as SPSS does, they are numbers too."""
+        rows = "".join(f"{number.format(i)};{i};{'ab'[i % 2]}\n" for i in range(9))
+        got = added(manifest, tmp_path, all_csv="h;n;kind\n" + rows)
+
+        plain = [number.format(i).replace(",", ".") for i in range(9)]
+        assert got.train.features.tolist() == [[float(text), i] for i, text in enumerate(plain)]
+
+    def test_a_decimal_comma_between_commas(self, manifest: Path, tmp_path: Path) -> None:
+        """It is text, and its note says what it looks like: with an exponent, too."""
+        rows = "".join(f'"1,{i}e+02",{i},{"ab"[i % 2]}\n' for i in range(9))
+        got = added(manifest, tmp_path, all_csv="h,n,kind\n" + rows)
+
+        assert got.train.h[1] == "1,1e+02"
+        assert "text: its numbers are written with signs ('1,0e+02')" in manifest.read_text()
+
     @pytest.mark.parametrize(
         ("row", "what"),
         [

@@ -26,7 +26,8 @@ _WHOLE = re.compile(r" *[+-]?[0-9]+ *")
 _ZEROS = re.compile(r" *[+-]?0[0-9].*")
 _INFINITE = re.compile(r"[+-]?inf(?:inity)?", re.IGNORECASE)
 _AS_WRITTEN = re.compile(
-    r"[ (]*[+-]?\s?[$\u20ac\u00a3\u00a5]?\s?[+-]?\d[\d.,' \u00a0\u202f]*\s?(?:%|[$\u20ac\u00a3\u00a5]|[A-Z]{3})?[ )]*"
+    r"[ (]*[+-]?\s?[$\u20ac\u00a3\u00a5]?\s?[+-]?\d[\d.,' \u00a0\u202f]*(?:[eE][+-]?\d+)?"
+    r"\s?(?:%|[$\u20ac\u00a3\u00a5]|[A-Z]{3})?[ )]*"
 )
 
 _SEVERAL_NUMBERS = re.compile(rf"(?:{REAL.pattern.strip(' *')})(?:[ \t]+(?:{REAL.pattern.strip(' *')}))+[ \t]*")

@@ -27,7 +27,7 @@ ENOUGH_ROWS = 4
 # Where as large a part of the rows has as many cells, the others may be a fault.
 USUAL_WIDTH = 0.8
 
-DECIMAL_COMMA = re.compile(r" *[+-]?[0-9]+,[0-9]+ *")
+DECIMAL_COMMA = re.compile(r" *[+-]?[0-9]*,[0-9]+([eE][+-]?[0-9]+)? *")
 _NUMBER = re.compile(f"(?:{REAL.pattern})|(?:{DECIMAL_COMMA.pattern})")
 
 
