@@ -25,7 +25,7 @@ REST = "\x1f"
 
 THOUSANDS = (None, ".", ",", "'", " ", "\u00a0", "\u202f", "_")
 
-# How many pieces of a table are decoded before their values are passed on.
+# How many pieces of a table are decoded before their values are passed on, as each block waits for other threads.
 PIECES_A_BLOCK = 8
 
 # They are held in memory until more lines come.
@@ -287,7 +287,7 @@ def _decode(
 
 
 def _joined_blocks(fields: Sequence[Column], start: int, held: Sequence[Sequence[Any]]) -> Iterator[Block]:
-    """Yield the values of some pieces as one block a field, which are passed on faster than many."""
+    """Yield the values of some pieces as one block a field; of a field whose arrays cannot be joined, as several."""
     for column, parts in zip(fields, zip(*held, strict=True), strict=True):
         if all(isinstance(part, np.ndarray) for part in parts):
             yield Block(column, start, np.concatenate(parts) if len(parts) > 1 else parts[0])

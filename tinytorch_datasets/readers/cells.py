@@ -149,7 +149,7 @@ def _plain_numbers(column: Column, piece: Piece, places: Sequence[int]) -> np.nd
     """Return the numbers of a field as bytes show them, in its dtype; None where one is in doubt, or is wrong."""
     dtype = np.dtype(column.dtype)
     is_whole = dtype.kind in "iu"
-    values, odd = piece.numbers(places, whole=is_whole)
+    values, unread = piece.numbers(places, whole=is_whole)
     plain = piece.table.number or str
     is_absent = np.zeros(len(values), np.bool_)
     if column.missing:
@@ -158,19 +158,19 @@ def _plain_numbers(column: Column, piece: Piece, places: Sequence[int]) -> np.nd
             return None
         for number in numbers:
             is_absent |= values == number
-        is_absent[odd] = False
-    if len(odd):
-        cells = piece.texts(places, odd)
+        is_absent[unread] = False
+    if len(unread):
+        cells = piece.texts(places, unread)
         if column.missing:
             is_mark = _mark_test(column, plain)
             answers = {cell: is_mark(cell) for cell in set(cells)}
-            is_absent[odd] = [answers[cell] for cell in cells]
-            odd = odd[~is_absent[odd]]
+            is_absent[unread] = [answers[cell] for cell in cells]
+            unread = unread[~is_absent[unread]]
             cells = [cell for cell in cells if not answers[cell]]
         read = _read(list(map(plain, cells)) if piece.table.number else cells, is_whole=is_whole)
         if read is None or (is_whole and not all(-(2**63) <= number < 2**63 for number in read)):
             return None
-        values[odd] = read
+        values[unread] = read
     known = values[~is_absent] if column.missing else values
     if is_whole:
         low, high = np.iinfo(dtype).min, np.iinfo(dtype).max

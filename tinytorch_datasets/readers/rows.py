@@ -1,6 +1,6 @@
 """`Rows`: the rows of a table in text, one by one, or many at once.
 
-Many where no quote is among them, so that bytes show where each row and each cell ends.
+Many where bytes show where each row and each cell ends: in quotes too, if these stand around whole cells.
 """
 
 from __future__ import annotations

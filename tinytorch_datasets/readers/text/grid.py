@@ -42,7 +42,7 @@ class Numbers(NamedTuple):
     """The numbers of some cells, int64 or float64, and the positions among them of those that were not read."""
 
     values: np.ndarray
-    odd: np.ndarray
+    unread: np.ndarray
 
 
 class OpenQuoteError(ValueError):
@@ -53,7 +53,7 @@ class Grid:
     """The cells of some rows of `width` cells each.
 
     Only what is sure is read: whole numbers of up to 18 digits, and decimals whose digits float64 holds exactly, or
-    long doubles with no doubt of how they are rounded. All other cells are odd, and are read one by one by who asks.
+    long doubles with no doubt of how they are rounded. All other cells stay unread: whoever asks reads them one by one.
 
     Attributes:
         rows: How many rows there are.
@@ -156,7 +156,7 @@ class Grid:
             return self._with_signs(starts, ends, point)
         read = self._with_signs(starts[rest], ends[rest], point)
         values[rest] = read.values
-        return Numbers(values, rest[read.odd])
+        return Numbers(values, rest[read.unread])
 
     def _with_signs(self, starts: Array, ends: Array, point: int | None) -> Numbers:
         """Return the numbers of cells that may have blanks around them, a sign, decimals if `point` is their sign."""
@@ -177,9 +177,9 @@ class Grid:
         inside[signed] -= 1
         if point is None:
             values = self._digits(starts, ends)
-            odd = (inside != 0) | (starts >= ends) | (ends - starts > _MOST_DIGITS)
+            unread = (inside != 0) | (starts >= ends) | (ends - starts > _MOST_DIGITS)
             values[negative] *= -1
-            return Numbers(values, np.flatnonzero(odd))
+            return Numbers(values, np.flatnonzero(unread))
         return self._decimals(starts, ends, nexts, inside, negative, point)
 
     def texts(self, rows: Array, places: Array) -> list[str]:
@@ -268,8 +268,8 @@ class Grid:
         decimals = np.zeros(len(starts), np.int64)
         decimals[one] = ends[one] - points - 1
         digits = np.where(whole > 0, before - starts, 0) + decimals
-        odd = (inside != 0) | (before - starts + decimals < 1)
-        odd |= (digits > _MOST_LONG_DIGITS) | (np.maximum(before - starts, decimals) > _MOST_DIGITS)
+        unread = (inside != 0) | (before - starts + decimals < 1)
+        unread |= (digits > _MOST_LONG_DIGITS) | (np.maximum(before - starts, decimals) > _MOST_DIGITS)
         if len(one):
             behind = self._digits(points + 1, ends[one]).view(np.uint64)
             whole[one] = whole[one] * _POWERS[np.minimum(decimals[one], _MOST_DIGITS)] + behind
@@ -284,11 +284,11 @@ class Grid:
             by = scales[scaled]
             powers = _FLOAT_POWERS[np.minimum(np.abs(by), _MOST_POWER)]
             values[scaled] = np.where(by < 0, values[scaled] / powers, values[scaled] * powers)
-        long = np.flatnonzero(((whole > MAX_EXACT) | (np.abs(scales) > _MOST_POWER)) & ~odd)
+        long = np.flatnonzero(((whole > MAX_EXACT) | (np.abs(scales) > _MOST_POWER)) & ~unread)
         if len(long):
-            values[long], odd[long] = _long_products(whole[long], scales[long])
+            values[long], unread[long] = _long_products(whole[long], scales[long])
         values[minus] *= -1
-        return Numbers(values, np.flatnonzero(odd))
+        return Numbers(values, np.flatnonzero(unread))
 
     def _exponents(self, ends: Array, nexts: Array, inside: Array) -> Array | None:
         """Return the exponent of each cell, and end the cells that have one in front of it; None if there is none."""
@@ -302,7 +302,7 @@ class Grid:
         is_signed = ((sign == PLUS) | (sign == MINUS)) & (letters + 1 < ends[cells])
         lengths = ends[cells] - letters - 1 - is_signed
         powers = self._eight(ends[cells], lengths)
-        # A sign is one of those inside; one that is none makes the cell odd, as too few or too many digits do.
+        # A sign is one of those inside; one that is none leaves the cell unread, as too few or too many digits do.
         inside[cells] -= 1 + is_signed
         inside[cells[(lengths < 1) | (lengths > 3)]] += 1
         scales = np.zeros(len(ends), np.int64)
@@ -311,7 +311,7 @@ class Grid:
         return scales
 
     def _strip(self, starts: Array, ends: Array, nexts: Array, inside: Array) -> None:
-        """Leave out the blanks around cells, as many as cells of numbers have; where there are more, they stay odd."""
+        """Leave out the blanks around cells, as many as cells of numbers have; a cell with more stays unread."""
         for _ in range(8):
             cells = np.flatnonzero(inside > 0)
             before = cells[self.buffer[starts[cells]] == BLANK]
