@@ -326,6 +326,25 @@ class TestClosedFolders:
         unchecked = [row["name"] for row in report["datasets"] if row["state"] == "not checked"]
         assert unchecked == of.get(closed, [])
 
+    def test_what_is_named_in_it_may_be_there(self, unknown: Forks, world: World) -> None:
+        """A script that `used_by` names, and the target of a link among what ships: neither ends the audit."""
+        folder = world.root / "scripts"
+        folder.mkdir()
+        (folder / "use.py").touch()
+        world.manifest.write_text(world.manifest.read_text().replace("[use.py]", "[scripts/use.py]"))
+        (world.root / "datasets" / "README").symlink_to(folder / "use.py")
+        shutil.chown(folder, UNKNOWN, UNKNOWN)
+        folder.chmod(0)
+        try:
+            reports = [json.loads(self.run(unknown, world, "audit", "--json").stdout) for _ in range(2)]
+        finally:
+            folder.chmod(0o755)
+
+        assert {finding["what"] for finding in reports[0]["findings"]} == {
+            "used_by names scripts/use.py, which may be there: a folder on the way may not be looked into"
+        }
+        assert reports[0] == reports[1]
+
     @pytest.mark.parametrize("names", [(), ("digits",)], ids=["all", "named"])
     def test_a_lock_leaves_none_out(self, unknown: Forks, world: World, names: tuple[str, ...]) -> None:
         """What cannot be known to be on disk is no reason to lock the others alone."""

@@ -24,7 +24,7 @@ from tinytorch_datasets.manifest.models import Entry
 from tinytorch_datasets.pipeline.cleaning import shipped_files
 from tinytorch_datasets.plan import Plan
 from tinytorch_datasets.readers.archives.source import is_litter
-from tinytorch_datasets.storage.files import exists
+from tinytorch_datasets.storage.files import DENIED, exists
 
 # What stands beside data and is none: data cards, licenses, and the scripts that made the data.
 BESIDE = ("README*", "LICENSE*", "LICENCE*", "NOTICE*", "CITATION*", "*.md", "*.py")
@@ -72,7 +72,7 @@ def audit_links(manifest: Manifest, plan: Plan, shipped: Path) -> Iterator[Findi
     for file in plan.files:
         path = plan.root / file.name
         target = Path(os.path.realpath(path))
-        if path.exists() and not target.is_relative_to(os.path.realpath(shipped)):
+        if exists(path) and not target.is_relative_to(os.path.realpath(shipped)):
             yield Finding(
                 rule="file-missing",
                 dataset=plan.name,
@@ -120,9 +120,9 @@ def walk(root: Path) -> Iterator[Path]:
     for path in map(_composed, inside):
         if is_litter(path.name):
             continue
-        if path.is_dir() and not path.is_symlink():
+        if not path.is_symlink() and path.is_dir():  # whether a link into a closed folder is one, nobody may ask
             yield from walk(path)
-        elif path.exists() or path.is_symlink():
+        elif os.path.lexists(path):
             yield path
 
 
@@ -196,20 +196,30 @@ def lint(manifest: Manifest, name: str) -> Iterator[Finding]:
     is_installed = manifest.path.parent == Path(__file__).resolve().parent.parent
     for i, used in enumerate(() if is_installed else entry.used_by):
         path = manifest.path.parent / used
-        if not path.exists():
+        if not exists(path):
+            whether = "may be there: a folder on the way may not be looked into" if _is_closed(path) else "is not there"
             yield warn(
                 rule="used-by-missing",
-                what=f"used_by names {used}, which is not there",
+                what=f"used_by names {used}, which {whether}",
                 where=manifest.where(name, "used_by", i),
                 path=str(path),
                 hint="Correct the path, or remove it.",
             )
 
 
+def _is_closed(path: Path) -> bool:
+    """Check whether this user may not know if anything is there."""
+    try:
+        path.stat()
+    except OSError as error:
+        return error.errno in DENIED
+    return False
+
+
 def audit_compiled(manifest: Manifest) -> Iterator[Finding]:
     """Report a compiled form of the packaged manifest that is not what the manifest makes now: stale, or planted."""
     path = generated.compiled_path(manifest.path)
-    if path is None or not path.exists():
+    if path is None or not exists(path):
         return
     kept = path.read_bytes()
     if kept == generated.format_compiled(manifest):
