@@ -161,7 +161,7 @@ class _Bucket:
         """Return a list of sums that is there; nothing if none is.
 
         Raises:
-            FetchError: It is too long to be one. To be taken for an empty one, it would be replaced.
+            FetchError: It is too long to be one: taken for an empty one, it would be replaced.
         """
         at = self._at(name)
         if self._ask(name, at.facts) is None:
