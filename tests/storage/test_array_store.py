@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 
 from tests.helpers.executors import Sending
+from tests.helpers.forked import in_a_fork
 from tinytorch_datasets import EncodedArray, RaggedArray, StringArray
 from tinytorch_datasets.digests import digest_of
 from tinytorch_datasets.errors import StorageError
@@ -793,3 +794,43 @@ def test_the_names_of_files() -> None:
     for name in FILES:
         expected.setdefault(name.partition(".")[0], []).append(f"train.{name}.npy")
     assert names == {field: tuple(files) for field, files in expected.items()}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no limits of open files")
+class TestManyColumns:
+    """Each column is a file or several, and all are open while they are written."""
+
+    def write(self, target: Path, count: int, *, highest: int | None = None) -> tuple[bytes, bool]:
+        """Return the last text of the last of so many columns, and whether the limit of open files is as it was.
+
+        The limit is of 40 files more than are open, and may be set to `highest`.
+        """
+
+        def work() -> tuple[bytes, bool]:
+            import resource  # not on Windows
+
+            limit = len([*Path("/dev/fd").iterdir()]) + 40
+            resource.setrlimit(resource.RLIMIT_NOFILE, (limit, highest or limit))
+            columns = [column(f"words_{number}", "str") for number in range(count)]
+            arrays.write(target, ((each, 0, WORDS) for each in columns), check=lambda _: None)
+            text = np.load(target / file_names(columns[-1])[0]).tobytes()
+            return text, resource.getrlimit(resource.RLIMIT_NOFILE)[0] == limit
+
+        return in_a_fork(work)  # type: ignore[no-any-return]
+
+    def test_the_limit_is_raised_where_it_may_be(self, tmp_path: Path) -> None:
+        """Many systems allow 256 at first, and a table of words has two files a column."""
+        assert self.write(tmp_path / "many", 60, highest=4096) == ("".join(WORDS).encode(), False)
+
+    def test_it_stays_where_few_are_open(self, tmp_path: Path) -> None:
+        """It is the whole program's."""
+        assert self.write(tmp_path / "few", 7, highest=4096) == ("".join(WORDS).encode(), True)
+
+    def test_where_it_may_not_be_raised(self, tmp_path: Path) -> None:
+        """What to do is said, and nothing is left behind."""
+        error = self.write(tmp_path / "many", 60)
+
+        assert str(error) == (
+            f"{tmp_path / 'many'} cannot be written: too many files are open\n  Raise the limit, `ulimit -n`."
+        )
+        assert [*tmp_path.iterdir()] == []

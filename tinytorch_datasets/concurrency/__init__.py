@@ -29,6 +29,7 @@ POLL_S = 0.1  # how often a waiting main thread looks for Ctrl-C, where a signal
 HELD_FOR_S, FIRST_PAUSE_S = 2.5, 0.02  # the longest wait for a program that has a file open; pauses in it double
 SHORT_SWITCH_S = 1e-4  # the switch interval, while threads need the interpreter for moments
 FAREWELL_S = 5.0  # the longest wait for cancelled jobs; each ends at its next block
+COLUMNS_A_LOOK, FEW_DESCRIPTORS = 8, 48  # each of so many columns has up to three files; and as many for others
 
 # Windows' errors of files open elsewhere: shared, locked, still in their folder; of mapped ones, or of a missing right.
 HELD, DENIED_OR_HELD = frozenset({32, 33, 145}), 5
@@ -303,6 +304,23 @@ def free_descriptors() -> int:
         return max(0, limit - len([*os.scandir("/dev/fd")]))
     except OSError as error:  # none is left to list them by, or this system lists none
         return 0 if error.errno in (errno.EMFILE, errno.ENFILE) else limit // 2
+
+
+def ensure_descriptors(columns: int) -> None:
+    """Let this process open more files, as far as its user may, where so many columns are open and few files are left.
+
+    Many systems allow 256 or 1,024 at first. It is looked at each time that there are some columns more, and most data
+    sets have fewer: whoever is not in need has the limit as it was.
+    """
+    if columns % COLUMNS_A_LOOK != COLUMNS_A_LOOK - 1 or free_descriptors() >= FEW_DESCRIPTORS:
+        return
+    import resource  # where it is missing, there is no limit
+
+    limit, highest = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2 * limit + FEW_DESCRIPTORS
+    wanted = wanted if highest == resource.RLIM_INFINITY else max(limit, min(wanted, highest))
+    with suppress(ValueError, OSError):  # macOS has a limit beyond which it refuses any
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, highest))
 
 
 def is_thread_of(executor: Any) -> bool:

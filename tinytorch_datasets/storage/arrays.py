@@ -20,11 +20,11 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeAlias
 
 import numpy as np
 
-from tinytorch_datasets.concurrency import run_all
+from tinytorch_datasets.concurrency import ensure_descriptors, run_all
 from tinytorch_datasets.concurrency.ahead import prefetch
 from tinytorch_datasets.digests import ValueDigest, digest_of
 from tinytorch_datasets.errors import StorageError
@@ -44,6 +44,8 @@ from tinytorch_datasets.storage.files import (
 from tinytorch_datasets.storage.memmap import StatSignature, open_map, stat_signature
 from tinytorch_datasets.storage.ragged_array import RaggedArray
 from tinytorch_datasets.storage.string_array import StringArray
+
+Blocks: TypeAlias = Iterable[tuple[Column, int, Any]]
 
 
 class NpyFile:
@@ -233,9 +235,7 @@ def _plain(value: Any, root: Path) -> Any:
     return dict(value) if isinstance(value, Mapping) else value
 
 
-def write(
-    target: Path, blocks: Iterable[tuple[Column, int, Any]], *, check: Callable[[Mapping[str, str]], None]
-) -> None:
+def write(target: Path, blocks: Blocks, *, check: Callable[[Mapping[str, str]], None]) -> None:
     """Write all columns' blocks into the folder `target`, which appears when the last one is written.
 
     A block is hashed while the next one is written and the one after decoded, so three are held at a time; and the disk
@@ -250,11 +250,10 @@ def write(
     hashes: dict[str, _HashedAsWritten] = {}
     columns: dict[str, Column] = {}
 
-    def write_each(
-        blocks: Iterable[tuple[Column, int, Any]], open_files: contextlib.ExitStack
-    ) -> Iterator[tuple[Column, int, Any]]:
+    def write_each(blocks: Blocks, open_files: contextlib.ExitStack) -> Iterator[tuple[Column, int, Any]]:
         for column, start, values in blocks:
             if (name := str(column)) not in writers:
+                ensure_descriptors(len(writers))
                 writers[name] = _writer(aside, column)
                 for file in writers[name].files:
                     open_files.callback(file.close)
@@ -262,7 +261,7 @@ def write(
             yield column, start, values
             del values  # a block may be large, and is not to be held while the next is waited for
 
-    def hash_each(blocks: Iterable[tuple[Column, int, Any]]) -> Iterator[str]:
+    def hash_each(blocks: Blocks) -> Iterator[str]:
         for column, start, values in blocks:
             if (name := str(column)) not in columns:
                 hashes[name], columns[name] = _HashedAsWritten(column, writers[name].files[0]), column
