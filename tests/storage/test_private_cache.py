@@ -408,6 +408,12 @@ class TestWhatItIsOf:
 
         assert len(signatures - {same}) == 4
 
+    def test_a_file_that_went_to_another_folder(self, tmp_path: Path) -> None:
+        """Where it is another module, of the same name, size and time."""
+        before = signature_of(tmp_path / "first", {"a/x.py": "", "a/y.py": "", "b/z.py": ""})
+
+        assert signature_of(tmp_path / "second", {"a/x.py": "", "b/y.py": "", "b/z.py": ""}) != before
+
     def test_a_file_that_an_editor_marks(self, tmp_path: Path) -> None:
         """In a clone, by a link to nothing that is named like the file: nothing fails for it."""
         without = signature_of(tmp_path, {"rules.py": ""})

@@ -2,7 +2,7 @@
 
 Of each call the last one is kept. What an audit of this computer reports is decided by its inputs, which are all here:
 
-    the code      of this package and the libraries it is used with, Python, and who the user is: `_made_by`
+    the code      of this package and of libraries, as they were loaded, Python, and who the user is: `_made_by`
     the call      the manifest's path, the arguments, the variables of the environment, and their homes: `Call`
     the bytes     of each source file, and of each array that was checked or compared: a `Stretch` of a file each
     the answers   to all questions that are put to the disk beside those bytes: `QUESTIONS`

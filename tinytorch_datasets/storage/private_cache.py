@@ -150,7 +150,8 @@ def _modules(package: str | Path) -> Iterator[tuple[str, os.stat_result]]:
             # An editor marks the file that it edits by a link to nothing, of nearly the same name.
             with suppress(OSError):
                 if file.endswith(".py"):
-                    yield file, os.stat(os.path.join(folder, file))
+                    path = os.path.join(folder, file)
+                    yield path[len(os.fspath(package)) :], os.stat(path)
 
 
 def library_signature(name: str, file: str) -> str:
