@@ -55,6 +55,18 @@ def test_links_lead_somewhere(document: Path) -> None:
             assert heading in anchors, f"{link}#{heading}"
 
 
+def test_what_is_unreleased_is_listed_once_and_below_its_kind() -> None:
+    """A merge may put a list back that was ordered anew meanwhile."""
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    unreleased = text.partition("\n## Unreleased\n")[2].partition("\n## ")[0]
+    kinds = re.findall(r"^### (.*)$", unreleased, re.MULTILINE)
+    lines = re.findall(r"^- .*$", unreleased, re.MULTILINE)
+
+    assert kinds == [kind for kind in ("Added", "Changed", "Fixed") if kind in kinds]
+    assert "\n- " not in unreleased.partition("\n### ")[0]
+    assert len(lines) == len(set(lines))
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=relative)
 def test_yaml_that_is_shown_is_a_manifest(document: Path, tmp_path: Path) -> None:
     """An entry in the documents can be pasted under `datasets:` and is valid; so is a whole manifest by itself."""
