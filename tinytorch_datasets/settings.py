@@ -95,7 +95,7 @@ def absolute(path: str | os.PathLike[str], *, name: str = "the path") -> str:
     if scheme := scheme_of(text):
         if scheme != "file":
             msg = f"{name} is an address of {scheme}://, where a path is needed"
-            raise UsageError(msg, hint="Only `get` reads a home in a store, and only `mirror` writes to one: the address is text.")
+            raise UsageError(msg, hint="A home in a store is read by `get`, and `mirror` writes to a store: as text.")
         from urllib.request import url2pathname  # slow to import
 
         if (host := text[len("file://") :].partition("/")[0]).lower() not in ("", "localhost"):

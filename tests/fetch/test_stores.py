@@ -385,7 +385,7 @@ class TestHomes:
             settings.absolute("s3://ada:secret@bucket/home", name="home")
         assert str(caught.value) == (
             "home is an address of s3://, where a path is needed\n"
-            "  Only `get` reads a home in a store, and only `mirror` writes to one: the address is text."
+            "  A home in a store is read by `get`, and `mirror` writes to a store: as text."
         )
 
     @pytest.mark.parametrize("home", ["s3://ada:secret@bucket/home", "/srv:GS://ada@bucket", "hf:/ada:secret@datasets"])
