@@ -449,6 +449,7 @@ class TestOnceAnythingDiffers:
         init = tmp_path / "site" / "h5py" / "__init__.py"
         init.parent.mkdir(parents=True)
         init.write_text("")
+        monkeypatch.delitem(sys.modules, "h5py", raising=False)  # as in a process that has not imported it yet
         monkeypatch.syspath_prepend(str(tmp_path / "site"))
         audit(manifest=world.manifest)
 
