@@ -65,7 +65,10 @@ def copied(folder: Path, module: str) -> None:
 
 def run(folder: Path, *, jobs: int) -> dict[str, str]:
     """Run mutmut, and return what became of each change, by its name."""
-    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    # Or the first of several runs of tests in one process would remove the folder, in memory, that the others write to.
+    files = folder.parent / "files"
+    files.mkdir()
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"} | {"TMPDIR": str(files)}
     mutmut = [sys.executable, "-m", "mutmut"]
     subprocess.run([*mutmut, "run", "--max-children", str(jobs)], cwd=folder, env=environment, check=False)
     listed = subprocess.run(

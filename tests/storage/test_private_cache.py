@@ -397,16 +397,17 @@ class TestWhatItIsOf:
         assert layout == [7, VERSION, sys.version, private_cache.code_signature(PACKAGE), True, digest, ""]
 
     def test_another_code_of_the_same_version(self, tmp_path: Path) -> None:
-        """In a clone the version stays while rules change: by names, sizes and times, and by no compiled file."""
+        """In a clone the version stays while rules change: by places, sizes and times, and by no compiled file."""
         files = {"rules.py": "a", "below/rules.py": "b"}
         same = signature_of(tmp_path / "first", files)
         assert signature_of(tmp_path / "second", files | {"__pycache__/x.py": "", "x.txt": "", "x.pyc": ""}) == same
         changed = [{"rules.py": "ab"}, {"below/rules.py": "ab"}, {"new.py": ""}]
+        moved = signature_of(tmp_path / "moved", {"rules.py": "a", "beyond/rules.py": "b"})
         signatures = {signature_of(tmp_path / f"{n}", files | change) for n, change in enumerate(changed)}
         os.utime(tmp_path / "first" / "rules.py", ns=(0, 1_700_000_000_000_000_001))
         signatures.add(private_cache.code_signature(str(tmp_path / "first")))
 
-        assert len(signatures - {same}) == 4
+        assert len({*signatures, moved} - {same}) == 5
 
     def test_a_file_that_went_to_another_folder(self, tmp_path: Path) -> None:
         """Where it is another module, of the same name, size and time."""
