@@ -150,7 +150,7 @@ class TestSize:
 
     def test_a_reader_can_hold_the_tree_in_mind(self) -> None:
         """Few modules beside formats and exports, of which each is a file; and few files at the top level."""
-        assert len([module for module in self.lines() if not module.startswith(("formats.", "exporting."))]) <= 152
+        assert len([module for module in self.lines() if not module.startswith(("formats.", "exporting."))]) <= 153
         assert len(list(PACKAGE.glob("*.py"))) <= 14
 
     def test_no_module_is_shallow(self) -> None:

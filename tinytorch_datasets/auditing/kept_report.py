@@ -5,13 +5,13 @@ Of each call the last one is kept. What an audit of this computer reports is dec
     the code      of this package and of libraries, as they were loaded, Python, and who the user is: `_made_by`
     the call      the manifest's path, the arguments, the variables of the environment, and their homes: `Call`
     the bytes     of each source file, and of each array that was checked or compared: a `Stretch` of a file each
-    the answers   to all questions that are put to the disk beside those bytes: `QUESTIONS`
+    the answers   to all questions that are put to the disk beside those bytes: `questions.py`
 
 A question is about a path: a manifest's bytes, where a link leads, what is in the shipped folder, whether a cache entry
-counts. Which questions an audit has follows from its manifest and its call: `_questions` has the list. So with the
-same code, call, answers and bytes there is the same report. The bytes are hashed every time, all of them, and the
-questions are put every time: what is saved is to read YAML, to import what decodes, and to work the report out.
-If anything differs, or nothing was kept, the audit is done as a whole.
+counts. Which questions an audit has follows from its manifest and its call. So with the same code, call, answers and
+bytes there is the same report. The bytes are hashed every time, all of them, and the questions are put every time: what
+is saved is to read YAML, to import what decodes, and to work the report out. If anything differs, or nothing was kept,
+the audit is done as a whole.
 
 When it is kept, each answer is as it was before the audit looked and still is after it, by the disk's times as well; a
 digest is of what the audit itself read, or was taken before. When it is given again, questions are put while the
@@ -27,29 +27,28 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import stat
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tinytorch_datasets import settings
+from tinytorch_datasets.auditing.questions import ask, list_questions, read_times
 from tinytorch_datasets.digests import Digest, DigestsAhead, Meter, Step, Stretch, digests, size_of
 from tinytorch_datasets.errors import DatasetError
 from tinytorch_datasets.storage import private_cache
-from tinytorch_datasets.storage.cache_entry import CacheEntry, stretch_of
-from tinytorch_datasets.storage.memmap import open_regular, read_regular
+from tinytorch_datasets.storage.cache_entry import stretch_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tinytorch_datasets.auditing.findings import Finding, Level, Report
+    from tinytorch_datasets.auditing.questions import Placed
     from tinytorch_datasets.manifest.manifest import Manifest
     from tinytorch_datasets.plan import Plan
     from tinytorch_datasets.settings import Locations
     from tinytorch_datasets.storage.array_folder import ArrayFolder
 
-    Placed = Mapping[str, tuple[Plan, Locations]]
     Vouched = Mapping[str, Sequence[ArrayFolder]]
     _Names = Iterable[str]
 
@@ -67,8 +66,6 @@ FOLDERS = ("HOME", "XDG_CACHE_HOME", "USERPROFILE", "LOCALAPPDATA")
 
 # Rules whose findings depend on more than is asked here: what a closed folder has, what stands beside a manifest.
 UNKEPT = frozenset({"unreadable", "compiled-stale"})
-
-NUMPY_MAGIC = b"\x93NUMPY"
 
 
 class Call(NamedTuple):
@@ -128,7 +125,7 @@ class KeptReport(NamedTuple):
     def report(self, ahead: DigestsAhead, step: Step | None) -> Report | None:
         """Return the report, if all that it was made from is the same now; `ahead` hashes its stretches meanwhile."""
         try:
-            if self.made_by != _made_by() or any(_answer(*question) != answer for *question, answer in self.asked):
+            if self.made_by != _made_by() or any(ask(*question) != answer for *question, answer in self.asked):
                 return None
             report = _report_of(self.plain)
         except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
@@ -147,8 +144,8 @@ class Inputs:
     def __init__(self, call: Call, loaded: Manifest, placed: Placed) -> None:
         self._call, self._placed = call, placed
         self._made_by = _made_by()
-        questions = dict.fromkeys(_questions(call, loaded, placed))
-        self._asked = [[*question, _answer(*question)] for question in questions]
+        questions = dict.fromkeys(list_questions(call.levels, loaded, placed))
+        self._asked = [[*question, ask(*question)] for question in questions]
         self._times = self._times_now()
         self._is_as_loaded = str(loaded.path) == call.manifest and _is_as_loaded(loaded, self._asked)
         self._digests = self._digests_now()
@@ -174,7 +171,7 @@ class Inputs:
             return
         try:
             stretches = self._stretches(vouched)
-            is_same = self._is_as_loaded and all(_answer(*question) == answer for *question, answer in self._asked)
+            is_same = self._is_as_loaded and all(ask(*question) == answer for *question, answer in self._asked)
             is_same = is_same and self._times_now() == self._times and _made_by() == self._made_by
             is_same = is_same and all(its[-1] for its in map(private_cache.origin_signature, DECODERS) if its)
             if not is_same or _report_of(_as_json(_plain(report))) != report:
@@ -240,112 +237,10 @@ class Inputs:
         """Return what changes with everything that was asked for, even if it is changed back: times of the disk."""
         times = []
         for question, path, *_, answer in self._asked:
-            times.append(_times(path))
+            times.append(read_times(path))
             if question in ("below", "arrays") and isinstance(answer, list):
-                times += [_times(os.path.join(path, name)) for name, *_ in answer]
+                times += [read_times(os.path.join(path, name)) for name, *_ in answer]
         return times
-
-
-def _questions(call: Call, loaded: Manifest, placed: Placed) -> Iterator[tuple[str, ...]]:
-    """Yield every question that an audit may put to the disk, by its name, and what it is about; sometimes more."""
-    from tinytorch_datasets import pipeline
-    from tinytorch_datasets.auditing.local import entry_files
-    from tinytorch_datasets.manifest.generated import compiled_path
-
-    for layer in loaded.layers:
-        shipped = str(layer.path.parent / layer.shipped_in)
-        yield "bytes", str(layer.path)
-        yield "leads to", shipped
-        yield from (("includes", str(layer.path), item) for item in layer.leads_to)
-        if compiled := compiled_path(layer.path):
-            yield "bytes", str(compiled)
-        if "shipped" in call.levels:
-            yield "below", shipped
-    for name, (_, locations) in placed.items():
-        owner = loaded.owner(name)
-        declared = owner.plan(name)
-        yield from (("is there", str(owner.path.parent / used)) for used in owner.entry(name).used_by)
-        for home in locations.homes:
-            if len(locations.homes) > 1:
-                yield "takes files", str(home)
-            yield from (("is there", str(home / ".cache" / kind / "any")) for kind in ("arrays", "entries"))
-        roots = (locations.shipped,) if declared.status == "shipped" else locations.homes
-        for one in (declared, *declared.variants):
-            paths = [str(root / one.folder / file.name) for root in roots for file in one.files]
-            yield from (("leads to", os.path.dirname(path)) for path in paths)
-            yield from (("is", path) for path in paths)
-            yield from (("arrays", str(path)) for path in pipeline.array_paths(one.placed(locations), locations))
-        for path, _ in entry_files(loaded, name, locations):
-            yield "bytes", path
-            yield "counts", path
-
-
-def _answer(question: str, *about: str) -> Any:
-    try:
-        return QUESTIONS[question](*about)
-    except OSError as error:
-        return error.errno
-
-
-def _kind(path: str) -> list[Any]:
-    """Return what a path is, and how large; of a link where it leads, and what is there."""
-    about = os.lstat(path)
-    if stat.S_ISLNK(about.st_mode):
-        there = os.stat(path) if os.path.exists(path) else None
-        return [about.st_mode, about.st_size, os.path.realpath(path), there and [there.st_mode, there.st_size]]
-    return [about.st_mode, about.st_size if stat.S_ISREG(about.st_mode) else 0]
-
-
-def _below(folder: str) -> list[list[Any]]:
-    """List all that is below a folder, by its path from there; no link is followed."""
-    listed = []
-    for name in sorted(os.listdir(folder)):
-        path = os.path.join(folder, name)
-        kind = _answer("is", path)
-        # Two spellings of a name in Unicode may be one file.
-        listed.append([name, kind, *([] if name.isascii() else [os.lstat(path).st_ino])])
-        if isinstance(kind, list) and stat.S_ISDIR(kind[0]):
-            inside = _answer("below", path)
-            rows = inside if isinstance(inside, list) else [["", inside]]
-            listed += [[os.path.join(name, below), *more] for below, *more in rows]
-    return listed
-
-
-def _arrays(folder: str) -> list[list[Any]]:
-    """List a folder of arrays: each file's kind, and the digest of its header; of what notes digests, of all of it."""
-    paths = (os.path.join(folder, name) for name in sorted(os.listdir(folder)))
-    return [[os.path.basename(path), _answer("is", path), _answer("header", path)] for path in paths]
-
-
-def _header(path: str) -> str:
-    with os.fdopen(open_regular(path), "rb") as file:
-        head = file.read(10)
-        if head.startswith(NUMPY_MAGIC):
-            head += file.read(int.from_bytes(head[8:10], "little"))  # as of version 1, and no other is read
-        elif path.endswith(".json"):
-            head += file.read()
-    return hashlib.sha256(head).hexdigest()
-
-
-def _counts(path: str) -> bool:
-    """Check whether the stat signatures in a cache entry fit: of one that counts for nobody, an audit says nothing."""
-    entry = CacheEntry.read(path)
-    return entry is not None and entry.is_current()
-
-
-# All that is asked of the disk, each of a path. The answer is plain, or the number of the error.
-QUESTIONS: Mapping[str, Callable[..., Any]] = {
-    "bytes": lambda path: hashlib.sha256(read_regular(path)).hexdigest(),
-    "leads to": os.path.realpath,
-    "includes": lambda including, item: os.path.realpath(settings.included_path(item, including)),
-    "is there": lambda path: bool(os.stat(path)),
-    "is": _kind,
-    "below": _below,
-    "arrays": _arrays,
-    "header": _header,
-    "takes files": settings.is_writable,
-    "counts": _counts,
-}
 
 
 def _is_as_loaded(loaded: Manifest, asked: Iterable[list[Any]]) -> bool:
@@ -371,17 +266,6 @@ def _made_by() -> list[Any]:
 def level_of(plan: Plan) -> Level:
     """Return the level of an audit that a data set's files are of."""
     return "shipped" if plan.status == "shipped" else "cached"
-
-
-def _times(path: str) -> list[int]:
-    """Return the stat signature of a path, and of what a link leads to; of what is not there, of the folder above."""
-    abouts: list[os.stat_result] = []
-    with suppress(OSError):
-        abouts.append(os.lstat(path))
-        abouts += [os.stat(path)] if stat.S_ISLNK(abouts[0].st_mode) else []
-    if not abouts and path != os.path.dirname(path):
-        return _times(os.path.dirname(path))
-    return [number for it in abouts for number in (it.st_size, it.st_mtime_ns, it.st_ctime_ns, it.st_ino)]
 
 
 def _plain(report: Report) -> list[Any]:
