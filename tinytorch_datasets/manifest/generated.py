@@ -55,6 +55,7 @@ def canonical_name(name: str, aliases: Mapping[str, Sequence[str]]) -> str | Non
 def compiled_path(manifest: Path) -> Path | None:
     """Return where the compiled form of a manifest is kept: beside the packaged ones; None for any other.
 
+    >>> from pathlib import Path
     >>> compiled_path(Path(settings.packaged_manifest())).name
     'datasets.compiled.json'
     >>> compiled_path(Path("course") / "datasets.yaml")
