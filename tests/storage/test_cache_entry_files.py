@@ -350,8 +350,12 @@ class TestEveryByte:
         """By the manifest that declares the data set, the last one, and by any digest that is of no file of it."""
         digest, of_file = "0f" * 32, made.files[str(tmp_path / "d.csv")]
         texts = {
-            "\u00e9: no digest": True, f"d.csv: {{sha256: {of_file}}}": True, f"a: {of_file}\nb: {of_file}": True,
-            f"x: {{train: {digest}}}": False, f"a: {of_file}\nb: {digest}": False,
+            "\u00e9: no digest": True, f"d.csv: {{sha256: {of_file}}}": True, f"a: {{sha256:   '{of_file}'}}": True,
+            f'{{"a": {{"sha256":"{of_file}"}}, "b": {{"sha256": "{of_file}"}}}}': True,
+            f"x: {{sha256: {{train: {digest}}}}}": False, f"x: {{sha256: {{train: {of_file}}}}}": False,
+            f"a: {{sha256: {of_file}}}\nb: {{sha256: {digest}}}": False, f"a: {{sha256: {of_file}0}}": False,
+            f"a: {{sha256: {of_file}}}\nb: {of_file}": False, f"a: {{sha256: &a {of_file}}}\nb: {{sha256: *a}}": False,
+            f"a: {{sha256: {of_file.upper()}}}": False, f"a: {{not_sha256: {of_file}}}": False,
         }  # fmt: skip
         (tmp_path / "main.yaml").write_text(digest)
         for text, is_so in texts.items():

@@ -17,6 +17,8 @@ import pytest
 from tests.conftest import ROOT
 from tinytorch_datasets import get
 from tinytorch_datasets.errors import ContentError
+from tinytorch_datasets.storage.cache_entry import CacheEntry
+from tinytorch_datasets.storage.memmap import StatSignature, stat_signature
 
 
 @pytest.fixture
@@ -103,6 +105,31 @@ def test_always_compares_with_the_declaration(clone: Path, home: Path) -> None:
 
     assert not np.array_equal(get("tinydigits", manifest=clone).train.images, right)  # "auto" trusts signatures
     assert np.array_equal(get("tinydigits", manifest=clone, verify="always").train.images, right)
+
+
+def test_always_takes_no_declared_digest_for_that_of_a_file(clone: Path, home: Path) -> None:
+    """Where the entry lists files that have the digests of values, as whoever planted it may add them."""
+    dataset = get("tinydigits", manifest=clone)
+    right = {f"{name}.{field}": np.array(getattr(of, field)) for name, of in dataset.items() for field in of.fields}
+    tampered(home)
+    (note,) = home.rglob("entries/*.json")
+    entry = CacheEntry.read(str(note))
+    assert entry is not None
+    values = {
+        home / column: f"{array.dtype} {'x'.join(map(str, array.shape))}\n".encode() + array.tobytes()
+        for column, array in right.items()
+    }
+    for path, data in values.items():
+        path.write_bytes(data)
+    files = {str(path): hashlib.sha256(data).hexdigest() for path, data in values.items()}
+    signatures: dict[str, StatSignature] = {path: stat_signature(path) for path in files}
+    planted = entry._replace(files={**entry.files, **files}, signatures={**entry.signatures, **signatures})
+    note.write_bytes(planted.to_bytes())
+    with_signatures_that_fit(home)
+
+    assert not np.array_equal(get("tinydigits", manifest=clone).train.images, right["train.images"])
+    images = get("tinydigits", manifest=clone, verify="always").train.images
+    assert np.array_equal(images, right["train.images"])
 
 
 def test_always_compares_the_packaged_manifest_too(home: Path) -> None:

@@ -188,9 +188,14 @@ class CacheEntry(NamedTuple):
             return False  # gone, or no text
 
     def declares_no_values(self) -> bool:
-        """Check whether its manifest has no digest but those of its files, so that it declares none of values."""
-        with open(self.declared_in, encoding="utf-8") as manifest:
-            return set(re.findall("[0-9a-f]{64}", manifest.read())) <= set(self.files.values())
+        """Check whether each digest in its manifest is plainly that of one of its files, so that none is of values.
+
+        Those stand behind the name of a split. A file may have such a digest as well, and only be here for that.
+        """
+        manifest = read_regular(self.declared_in)
+        of_files = re.findall(rb"\bsha256[\"']?: *[\"']?([0-9a-f]{64})\b", manifest)
+        is_each = manifest.count(b"sha256") == len(of_files) == len(re.findall(rb"[0-9a-f]{64}", manifest))
+        return is_each and {digest.decode() for digest in of_files} <= set(self.files.values())
 
     def stretches(self) -> Iterator[Stretch]:
         """Yield what is most likely hashed of the data set: its source files, and its plain arrays' values."""
