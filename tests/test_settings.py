@@ -50,6 +50,15 @@ class TestTheHome:
         assert list(tmp_path.iterdir()) == [file]
 
 
+def test_what_a_manifest_says_of_its_folder_is_read_again_once_it_says_another(tmp_path: Path) -> None:
+    """Also where it is as long as it was."""
+    manifest = tmp_path / "datasets.yaml"
+    for second, folder in enumerate(("one", "two")):
+        manifest.write_text(f"version: 1\ndownload_to: {folder}\n")
+        os.utime(manifest, (second, second))
+        assert settings.likely_homes(str(manifest)) == (str(tmp_path / folder),)
+
+
 class TestWhatIsNoPath:
     """It is said in a sentence, by the name of the argument or of the variable."""
 

@@ -13,6 +13,7 @@ import stat
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from tinytorch_datasets.errors import StorageError, UsageError
@@ -53,10 +54,11 @@ class Settings(NamedTuple):
     @classmethod
     def from_environment(cls, *, offline: bool | None = None) -> Settings:
         """Read the five variables; an empty one counts as not set. `offline`, if given, overrules its own."""
-        if re.search(rf"({'|'.join(STORES)}):/+[^/]*@", os.environ.get(HOME, ""), re.IGNORECASE):
+        given = os.environ.get(HOME, "")
+        if given and re.search(rf"({'|'.join(STORES)}):/+[^/]*@", given, re.IGNORECASE):
             msg = f"{HOME} has credentials in it, which are of its store's configuration"
             raise UsageError(msg, hint="Leave them out, and configure the library of that store.")
-        homes = re.split(f"{re.escape(os.pathsep)}(?!//)", os.environ.get(HOME, ""))  # an address has a colon
+        homes = re.split(f"{re.escape(os.pathsep)}(?!//)", given) if given else ()  # an address has a colon
         return cls(
             homes=tuple(absolute(home, name=HOME) for home in homes if home and scheme_of(home) not in STORES),
             manifest=absolute(os.environ[MANIFEST], name=MANIFEST) if os.environ.get(MANIFEST) else None,
@@ -156,10 +158,9 @@ def files_above() -> Iterator[tuple[str, str]]:
         path = os.path.join(folder, MANIFEST_NAME)
         if os.path.lexists(path) and not os.path.isdir(path):
             yield path, why_not_taken(path)
-        above = os.path.dirname(folder)
-        if above == folder:
+        folder, below = os.path.dirname(folder), folder
+        if folder == below:
             return
-        folder = above
 
 
 def why_not_taken(path: str) -> str:
@@ -265,9 +266,9 @@ def locations(manifest: Path, home: str | None = None, *, download_to: str, ship
     """Return the folders of the manifest at that path, which declares the two given folders; `home` overrules it."""
     from pathlib import Path
 
-    homes = tuple(map(Path, _homes(str(manifest), home, lambda: download_to, user_cache)))
-    is_given = home is not None or Settings.from_environment().homes
-    return Locations(manifest.parent / shipped_in, homes, user_cache=None if is_given else Path(user_cache()))
+    given = _given_homes(home)
+    homes = tuple(map(Path, given or (_home_beside(str(manifest), download_to, user_cache),)))
+    return Locations(manifest.parent / shipped_in, homes, user_cache=None if given else Path(user_cache()))
 
 
 def likely_homes(manifest: str, home: str | None = None) -> tuple[str, ...]:
@@ -276,9 +277,7 @@ def likely_homes(manifest: str, home: str | None = None) -> tuple[str, ...]:
     A wrong guess costs time and nothing else: the cache entries there do not fit, or there are none. An included
     manifest has a home of its own, if none is given.
     """
-    if home is not None or Settings.from_environment().homes:
-        return _homes(manifest, home, str, str)
-    return tuple(dict.fromkeys(_homes_of_layers(manifest, set())))
+    return _given_homes(home) or tuple(dict.fromkeys(_homes_of_layers(manifest, set())))
 
 
 def homes_of_entries(homes: Sequence[str], home: str | None) -> Iterator[str]:
@@ -286,7 +285,7 @@ def homes_of_entries(homes: Sequence[str], home: str | None) -> Iterator[str]:
 
     That of an included one counts for that one alone: see `Locations.caches_of_including`.
     """
-    yield from homes if home is not None or Settings.from_environment().homes else (homes[0], likely_cache())
+    yield from homes if _given_homes(home) else (homes[0], likely_cache())
 
 
 def included_path(item: str, including: str) -> str:
@@ -307,21 +306,19 @@ def _homes_of_layers(manifest: str, met: set[str]) -> Iterator[str]:
         download_to, included = _hinted(manifest)
     except OSError:  # whoever reads it will say so
         return
-    yield from _homes(manifest, None, lambda: download_to, likely_cache)
+    yield _home_beside(manifest, download_to, likely_cache)
     for item in included:
         path = included_path(item, manifest)  # none of an installed package, or of one that was downloaded
         yield from _homes_of_layers(path, met) if path else (likely_cache(),)
 
 
-def _homes(
-    manifest: str, home: str | None, download_to: Callable[[], str], user_cache: Callable[[], str]
-) -> tuple[str, ...]:
-    if home is not None:
-        return (home,)
-    if homes := Settings.from_environment().homes:
-        return homes
+def _given_homes(home: str | None) -> tuple[str, ...]:
+    return (home,) if home is not None else Settings.from_environment().homes
+
+
+def _home_beside(manifest: str, download_to: str, user_cache: Callable[[], str]) -> str:
     folder = os.path.dirname(manifest)
-    return (user_cache() if is_installed(folder) else os.path.join(folder, download_to()),)
+    return user_cache() if is_installed(folder) else os.path.join(folder, download_to)
 
 
 def is_installed(folder: str) -> bool:
@@ -332,8 +329,7 @@ def is_installed(folder: str) -> bool:
 
 def _hinted(manifest: str) -> tuple[str, list[str]]:
     """Return what the first lines of a manifest say of its folder for downloads, and of the manifests it includes."""
-    download_to, in_list = DOWNLOAD_TO, False
-    included: list[str] = []
+    download_to, in_list, included = DOWNLOAD_TO, False, list[str]()
     for line in _first_lines(manifest)[:_HINT_LINES]:
         key, _, value = line.decode(errors="replace").partition(":")
         if key == "datasets":
@@ -353,8 +349,12 @@ def _first_lines(path: str) -> list[bytes]:
     Raises:
         OSError: It cannot be read.
     """
-    if not os.path.isfile(path):
-        return []
+    about = os.stat(path) if os.path.isfile(path) else None
+    return _lines_of(path, about.st_size, about.st_mtime_ns, about.st_ctime_ns, about.st_ino) if about else []
+
+
+@lru_cache(maxsize=64)  # every `get` asks, of all files of its manifest
+def _lines_of(path: str, *_: int) -> list[bytes]:
     with open(path, "rb") as stream:
         return stream.read(_HEAD_BYTES).removeprefix(b"\xef\xbb\xbf").splitlines()
 
