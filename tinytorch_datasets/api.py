@@ -312,7 +312,7 @@ def _open_hashed(entry: CacheEntry) -> Dataset | None:
     from tinytorch_datasets.digests import BYTES_BESIDE_NUMPY, DigestsAhead
     from tinytorch_datasets.manifest import generated
 
-    declared = generated.value_digests(entry.declared_in, entry.name)
+    declared = generated.value_digests(entry)
     if declared is None and not entry.declares_no_values():
         return None
     with switching_often(), DigestsAhead(entry.stretches(), BYTES_BESIDE_NUMPY) as ahead:

@@ -14,10 +14,12 @@ import pytest
 from click.testing import CliRunner
 
 from tests.conftest import ROOT
-from tinytorch_datasets import audit, get, load_manifest, settings
+from tinytorch_datasets import audit, get, load_manifest, pipeline, settings
 from tinytorch_datasets.cli import main
 from tinytorch_datasets.errors import ManifestError, UnknownName
 from tinytorch_datasets.manifest import generated
+from tinytorch_datasets.manifest.manifest import Manifest
+from tinytorch_datasets.storage.cache_entry import CacheEntry
 
 VALIDATING = {"pydantic", "yaml"}
 
@@ -64,6 +66,13 @@ def change(compiled_form: Path, old: str, new: str) -> None:
     compiled_form.write_text(text.replace(old, new), encoding="utf-8")
 
 
+def _cache_entry(loaded: Manifest, name: str) -> CacheEntry:
+    """What `get` notes of a data set, as it is read again; its arrays are nowhere."""
+    declared = loaded.declared(name)
+    made = pipeline.make_cache_entry(declared, declared.plan, None, {})
+    return made._replace(entry=json.loads(json.dumps(made.entry)))
+
+
 LISTS: list[dict[str, Any]] = [
     {"file": "l.csv", "match": "name", "prefix": "x/", "suffix": ".png"},
     {"all_but": [{"file": "l.csv"}, {"file": "a.zip", "member": "l.txt", "match": "file"}]},
@@ -97,18 +106,21 @@ class TestWhatItSaves:
         loaded = load_manifest()
         for name in loaded.own:
             digests = {str(column): column.sha256 for column in loaded.plan(name).columns if column.sha256}
-            assert generated.value_digests(str(loaded.path), name) == digests
-        assert len(generated.value_digests(str(loaded.path), "mnist") or ()) == 4
+            assert generated.value_digests(_cache_entry(loaded, name)) == digests
+        mnist = _cache_entry(loaded, "mnist")
+        assert len(generated.value_digests(mnist) or ()) == 4
 
         for name in ("MNIST", "no-such-name", *(set(loaded.datasets) - set(loaded.own))):
-            assert generated.value_digests(str(loaded.path), name) is None, name
-        assert generated.value_digests(str(ROOT / "datasets" / "datasets.yaml"), "mnist") is None
+            assert generated.value_digests(mnist._replace(name=name)) is None, name
+        elsewhere = {str(ROOT / "datasets" / "datasets.yaml"): loaded.sha256}
+        assert generated.value_digests(mnist._replace(manifests=elsewhere)) is None
 
     def test_no_digests_come_of_a_manifest_that_has_changed(self, clone: Path) -> None:
         """Though its digests may be the same still."""
-        assert generated.value_digests(str(clone), "tinydigits")
+        entry = _cache_entry(load_manifest(clone), "tinydigits")
+        assert generated.value_digests(entry)
         clone.write_text(f"{clone.read_text()}\n# changed\n")
-        assert generated.value_digests(str(clone), "tinydigits") is None
+        assert generated.value_digests(entry) is None
 
     def test_every_kind_of_value_comes_back_as_it_was(self, clone: Path, tmp_path: Path) -> None:
         """Options, folders, ranges with fractions, members and texts too."""

@@ -141,6 +141,84 @@ def test_always_compares_the_packaged_manifest_too(home: Path) -> None:
     assert np.array_equal(get("tinydigits", verify="always").train.images, right)
 
 
+def backwards(entry: CacheEntry) -> CacheEntry:
+    """A digit 0 is then called "9"."""
+    assert entry.classes is not None
+    return entry._replace(classes=entry.classes[::-1])
+
+
+def without_classes(entry: CacheEntry) -> CacheEntry:
+    """Labels have then no names."""
+    return entry._replace(classes=None)
+
+
+def other_splits(entry: CacheEntry) -> CacheEntry:
+    """The first is then the test's."""
+    return entry._replace(splits=entry.splits[::-1])
+
+
+def fewer_splits(entry: CacheEntry) -> CacheEntry:
+    """There is then no test."""
+    return entry._replace(splits=entry.splits[:1])
+
+
+def another_field(entry: CacheEntry) -> CacheEntry:
+    """What a loop takes for the image is then the label."""
+    first, *others = entry.splits
+    fields = {"pixels": first.fields["labels"], **first.fields}
+    digests = {**entry.digests, "train.pixels": entry.digests["train.labels"]}
+    return entry._replace(splits=(first._replace(fields=fields), *others), digests=digests)
+
+
+def another_scale(entry: CacheEntry) -> CacheEntry:
+    """Floats are then of another range."""
+    splits = (split._replace(scales={"images": 1_000.0}) for split in entry.splits)
+    return entry._replace(splits=tuple(splits))
+
+
+def another_license(entry: CacheEntry) -> CacheEntry:
+    """What is shown of it is then not what the manifest says."""
+    return entry._replace(entry={**entry.entry, "license": "CC0-1.0"})
+
+
+def other_files(entry: CacheEntry) -> CacheEntry:
+    """None of its own is then hashed."""
+    return entry._replace(files={entry.manifest: entry.manifests[entry.manifest]})
+
+
+FORGED = [
+    backwards,
+    without_classes,
+    other_splits,
+    fewer_splits,
+    another_field,
+    another_scale,
+    another_license,
+    other_files,
+]
+
+
+@pytest.mark.parametrize("forged", FORGED)
+@pytest.mark.parametrize("is_packaged", [True, False], ids=["packaged", "of one's own"])
+def test_always_opens_what_is_declared(
+    is_packaged: bool, forged: Callable[[CacheEntry], CacheEntry], clone: Path, home: Path
+) -> None:
+    """Whatever a cache entry says of the right arrays: their names, their classes, what is shown of them."""
+    manifest = None if is_packaged else clone
+    get("tinydigits", manifest=manifest)
+    (note,) = home.rglob("entries/*.json")
+    entry = CacheEntry.read(str(note))
+    assert entry is not None
+    note.write_bytes(forged(entry).to_bytes())
+    with_signatures_that_fit(home)
+
+    get("tinydigits", manifest=manifest, verify="always")
+
+    after = CacheEntry.read(str(note))
+    assert after is not None
+    assert after._replace(signatures=entry.signatures) == entry
+
+
 def test_a_wrong_declared_digest_is_reported_when_values_are_decoded(clone: Path, home: Path) -> None:
     """By `get`, on the digest's own line; and nothing is left that a later call could take."""
     images = np.load(_images_of(clone, home))

@@ -27,11 +27,12 @@ if TYPE_CHECKING:  # to import these takes as long as to hash MNIST, and who ask
 
     from tinytorch_datasets.manifest.manifest import Manifest
     from tinytorch_datasets.plan import Column, Declared, Plan, Rows, Split
+    from tinytorch_datasets.storage.cache_entry import CacheEntry
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 # Raise it when what a compiled manifest says, or how, changes.
-LAYOUT = [4, VERSION]
+LAYOUT = [5, VERSION]
 
 # Absent, damaged or of another origin: all the same, because the manifest itself says what it would say.
 _UNUSABLE = (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError)
@@ -72,17 +73,42 @@ def _compiled_beside(manifest: str) -> str | None:
     return os.path.join(folder, f"{os.path.splitext(name)[0]}.compiled.json") if is_packaged else None
 
 
-def value_digests(manifest: str, name: str) -> dict[str, str] | None:
-    """Return the digests that a compiled manifest itself declares of a data set's values, by column (``train.images``).
+def value_digests(entry: CacheEntry) -> dict[str, str] | None:
+    """Return the digests that a compiled manifest declares of a cache entry's values, by column (``train.images``).
 
-    None unless it was compiled as it is now, with that name. No plan is made: that takes as long as hashing MNIST.
+    None unless it was compiled as it is now, and the entry is of the files that it declares, and opens the same splits,
+    fields and classes. No plan is made: that takes as long as hashing MNIST.
     """
     try:
-        plan, _ = _layer(manifest).datasets[name]
+        plan, declared, opened = _layer(entry.declared_in).datasets[entry.name]
+        containers = [{file["sha256"] for file in one["files"]} for one in (plan, *plan["variants"])]
+        if {*entry.files.values()} not in containers or entry.entry != declared or _opened_by(entry) != opened:
+            return None
         columns = [column for split in plan["splits"] for column in split["columns"].values()]
         return {f"{column['split']}.{column['field']}": column["sha256"] for column in columns if column["sha256"]}
     except _UNUSABLE:
         return None
+
+
+def _opened(plan: Plan) -> list[Any]:
+    """Return what decides how arrays are opened, beside the arrays: what values mean, and under which names."""
+    splits = []
+    for split in plan.splits:
+        columns = split.columns.items()
+        fields = [field for field, column in columns if column.per == "sample"]
+        texts = [field for field, column in columns if column.per == "split"]
+        scales = {field: column.scale for field, column in columns if column.scale is not None}
+        ragged = {field: column.shape for field, column in columns if column.is_ragged and not column.is_encoded}
+        rates = {field: rate for field, column in columns if (rate := plan.frame_rate(column)) is not None}
+        encoded = {field: "by a plan alone" for field, column in columns if column.is_encoded}
+        splits.append([split.name, fields, texts, scales, ragged, rates, encoded])
+    return [plan.classes, splits, plan.rank]
+
+
+def _opened_by(entry: CacheEntry) -> list[Any]:
+    """Return the same of a cache entry that was read, as JSON has it."""
+    splits = [[it.name, [*it.fields], [*it.texts], *it[3:7]] for it in entry.splits]
+    return [entry.classes and [*entry.classes], splits, entry.rank]
 
 
 def declared(manifest: Path, name: str) -> Declared | None:
@@ -146,12 +172,12 @@ def _chosen(
 
     from tinytorch_datasets.plan import Declared
 
-    aliases = {name: entry.get("aliases", ()) for name, (_, entry) in layer.datasets.items()}
+    aliases = {name: entry.get("aliases", ()) for name, (_, entry, _) in layer.datasets.items()}
     wanted = {canonical_name(name, aliases) for name in names} if names else aliases.keys()
     facts = (Path(layer.path), layer.signature, layer.sha256, layer.download_to, layer.shipped_in)
     return {
         name: Declared(*facts, _plan(plan), dict(entry), dict(included_by))
-        for name, (plan, entry) in layer.datasets.items()
+        for name, (plan, entry, _) in layer.datasets.items()
         if name in wanted
     }
 
@@ -162,7 +188,7 @@ def format_compiled(manifest: Manifest) -> bytes:
     from pathlib import Path
 
     of = [manifest.declared(name) for name in manifest.own]
-    datasets = {one.plan.name: [dataclasses.asdict(one.plan), one.entry] for one in of}
+    datasets = {one.plan.name: [dataclasses.asdict(one.plan), one.entry, _opened(one.plan)] for one in of}
     included = {layer.path.name: layer.sha256 for layer in manifest.layers[1:]}
     kept = [LAYOUT, manifest.sha256, manifest.download_to, manifest.shipped_in, included, datasets]
     return json.dumps(kept, indent=1, default=Path.as_posix).encode() + b"\n"
