@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import functools
 import graphlib
+import re
 import statistics
 import subprocess
 import sys
@@ -137,6 +138,23 @@ def test_nobody_reaches_into_the_parts_of_fetch() -> None:
     ]
 
     assert not reaching
+
+
+def test_nothing_of_somebody_elses_is_opened_where_a_pipe_would_be_waited_for() -> None:
+    """A file that is hashed, decoded or copied is opened by `open_file`, `open_regular` or what reads by them."""
+    folders = ("add", "auditing", "exporting", "fetch", "formats", "mirror", "readers", "verify")
+    plainly = re.compile(r"\.read_(?:bytes|text)\(|\bopen\((?!.*opener=).*\"rb?\"")
+    opening = [
+        f"{module}: {line.strip()}"
+        for module, path in sorted(modules().items())
+        if module.startswith(folders)
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if plainly.search(line) and "open_regular(" not in line
+    ]
+
+    assert opening == [
+        'fetch.filesystems: stream = files.open(path, "rb", block_size=LARGEST_BLOCK, cache_type="none")'
+    ]
 
 
 class TestSize:

@@ -519,7 +519,7 @@ class TestWhileItIsMade:
             (
                 "file-missing",
                 "talk",
-                f"{path} was hashed, and could not be read when it was to be decoded: Is a directory",
+                f"{path} was hashed, and could not be read when it was to be decoded: it is no regular file",
             )
         ]
         assert kept_of(world) == before

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 import pickle
 import wave
 from collections.abc import Callable
@@ -458,6 +459,18 @@ class TestRoundTrip:
 
 class TestDamage:
     """What is damaged is an error that names the file, never a shorter or another array."""
+
+    @every
+    @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no named pipes")
+    def test_a_pipe_in_place_of_a_file_is_not_waited_for(self, sample: Sample, tmp_path: Path) -> None:
+        """Somebody may put one there after the file was hashed."""
+        result, options, _ = sample.write(tmp_path, 6, 6)
+        for file in tmp_path.iterdir():
+            file.unlink()
+            os.mkfifo(file)
+
+        with pytest.raises((OSError, DecodeError), match="it is no regular file"):
+            read(sample.form, result, **options)
 
     @every
     def test_an_empty_file_is_an_error(self, sample: Sample, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -306,6 +307,17 @@ class TestWhoWatchesIt:
             ("compiled-stale", "warning")
         ]
         assert report.exit_code == 0
+
+    @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no named pipes")
+    def test_one_that_cannot_be_read_is_a_warning(self, clone: Path) -> None:
+        """As a pipe, which would be waited for: `get` goes past it, and reads the manifest."""
+        form(clone).unlink()
+        os.mkfifo(form(clone))
+        report = audit(["tinydigits"], manifest=clone, levels=["manifest"])
+
+        assert [(f.what, f.severity) for f in report.findings if f.rule.startswith("compiled")] == [
+            ("its compiled form cannot be read: it is no regular file", "warning")
+        ]
 
     def test_none_is_no_finding(self, clone: Path) -> None:
         """Nobody must compile."""

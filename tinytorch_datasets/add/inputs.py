@@ -16,7 +16,7 @@ from typing import NamedTuple, NoReturn
 
 from tinytorch_datasets.add import naming
 from tinytorch_datasets.auditing.lint import BESIDE
-from tinytorch_datasets.digests import digest
+from tinytorch_datasets.digests import digest, open_file
 from tinytorch_datasets.errors import DecodeError, MissingFile, UsageError
 from tinytorch_datasets.fetch import download_address
 from tinytorch_datasets.formats import INSPECTED, INSPECTED_BYTES
@@ -299,5 +299,5 @@ def place(source: Source, folder: Path) -> None:
     target = folder / source.name
     if target.exists() and target.samefile(source.path):
         return
-    with whole_file(target) as out, source.path.open("rb") as stream:
+    with whole_file(target) as out, open(source.path, "rb", opener=open_file) as stream:
         shutil.copyfileobj(stream, out, 2**20)

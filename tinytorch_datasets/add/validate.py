@@ -23,6 +23,7 @@ from tinytorch_datasets.pipeline import manifests
 from tinytorch_datasets.pipeline.decode import tasks
 from tinytorch_datasets.plan import Plan, Split
 from tinytorch_datasets.storage.files import whole_file
+from tinytorch_datasets.storage.memmap import read_regular
 
 OWN_MANIFEST = "Name a manifest of your own, which is made if it is not there: --manifest datasets.yaml."
 
@@ -200,7 +201,7 @@ def write(before: ParsedYaml, after: ParsedYaml, loaded: Manifest) -> None:
     Its mode stays what it was.
     """
     manifest = before.path
-    if manifest.exists() and manifest.read_bytes() != before.text.encode():
+    if manifest.exists() and read_regular(manifest) != before.text.encode():
         what = f"{manifest} was changed by someone else meanwhile; nothing was written to it"
         raise DatasetError(what, hint="Run the same command again.")
     path = manifest.resolve()

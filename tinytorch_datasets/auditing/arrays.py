@@ -13,11 +13,13 @@ import numpy as np
 from tinytorch_datasets import pipeline
 from tinytorch_datasets.auditing.findings import Finding
 from tinytorch_datasets.digests import ValueDigest
-from tinytorch_datasets.errors import ContentError, DecodeError
+from tinytorch_datasets.errors import ContentError, DecodeError, StorageError
 from tinytorch_datasets.manifest.manifest import Manifest
 from tinytorch_datasets.manifest.models import ChecksEntry, Entry
-from tinytorch_datasets.pipeline.shards import decoded
+from tinytorch_datasets.pipeline.decode import tasks
+from tinytorch_datasets.pipeline.shards import decoded, plans_in_one_file
 from tinytorch_datasets.plan import Block, Column, Plan, RaggedBlock, Split
+from tinytorch_datasets.readers.pickle import globals_of
 from tinytorch_datasets.settings import Locations
 from tinytorch_datasets.storage.array_folder import ArrayFolder
 from tinytorch_datasets.storage.encoded_array import EncodedArray, EncodedBlock, plain_values
@@ -205,14 +207,12 @@ def audit_decoded(manifest: Manifest, plan: Plan, locations: Locations) -> list[
             for folder, arrays in cached.items():
                 if not _equal_bytes(arrays[id(column)], start, values):
                     damaged.setdefault(folder / f"{column}.npy", column)
-    except DecodeError as error:
+    except (DecodeError, OSError) as error:
         if len(plan.splits) == 1:
             errors.add(error, plan.splits[0])
         else:
-            _decode_each_split(plan, errors)
+            _decode_each_split(plan, errors, error)
         return errors.findings()
-    except OSError as error:
-        return [_changed_meanwhile(plan, error)]
     findings = [*errors.findings(), *(_damaged(plan, path, column) for path, column in damaged.items())]
     if not findings:
         actual = {str(c): digests[id(c)].sha256 or "" for c in plan.columns if id(c) in digests}
@@ -226,14 +226,17 @@ def _blocks(plan: Plan, errors: _Errors) -> Iterator[Block]:
     return value_checks.checked(blocks, plan.splits, on_error=errors.add_content)
 
 
-def _decode_each_split(plan: Plan, errors: _Errors) -> None:
-    """Decode split by split: one wrong file ends a decoder, and other splits may be wrong as well."""
+def _decode_each_split(plan: Plan, errors: _Errors, first: DecodeError | OSError) -> None:
+    """Decode split by split: one wrong file ends a decoder, as it did by its `first` error, and others may be wrong."""
     for split in plan.splits:
         try:
             for _ in _blocks(dataclasses.replace(plan, splits=(split,)), errors):
                 pass
-        except DecodeError as error:
+        except (DecodeError, OSError) as error:
             errors.add(error, split)
+    # What could be read only the second time was compared with no array and no digest.
+    if isinstance(first, OSError) or not errors.kept:
+        errors.add(first, plan.splits[0])
 
 
 class _Errors:
@@ -241,15 +244,20 @@ class _Errors:
 
     def __init__(self, manifest: Manifest, plan: Plan) -> None:
         self._manifest, self._plan = manifest, plan
-        self.kept: dict[tuple[str | None, str], DecodeError] = {}  # by column and aspect, or by reason
+        # By column and aspect, or by reason; or by the path of what could not be read.
+        self.kept: dict[tuple[str | None, str], Finding] = {}
 
     def add_content(self, error: ContentError) -> None:
         # Where values are left out for being wrong, that they are missing is no second fault.
         if error.aspect != "samples" or all(column != error.column for column, _ in self.kept):
             self.add(error, self._plan.splits[0])
 
-    def add(self, error: DecodeError, split: Split) -> None:
+    def add(self, error: DecodeError | OSError, split: Split) -> None:
         """Keep an error; it is the one of `split` if the error does not name its field."""
+        if isinstance(error, OSError):
+            unread = changed_meanwhile(self._plan, error)
+            self.kept.setdefault((None, unread.path), unread)
+            return
         key: tuple[str | None, str] = (None, error.reason)
         pipeline.name_line(error, self._manifest, self._plan.name)
         if isinstance(error, ContentError):
@@ -257,10 +265,10 @@ class _Errors:
             key = (error.column, error.aspect) if error.column else key
         elif not error.keys:
             error.where = self._manifest.where(self._plan.name, "format")
-        self.kept.setdefault(key, error)
+        self.kept.setdefault(key, _of_error(self._plan, error))
 
     def findings(self) -> list[Finding]:
-        return [_of_error(self._plan, error) for error in self.kept.values()]
+        return [*self.kept.values()]
 
 
 def _of_error(plan: Plan, error: DecodeError) -> Finding:
@@ -281,16 +289,35 @@ def _of_error(plan: Plan, error: DecodeError) -> Finding:
     )
 
 
-def _changed_meanwhile(plan: Plan, error: OSError) -> Finding:
-    path = str(error.filename or plan.root)
+def changed_meanwhile(plan: Plan, error: OSError) -> Finding:
+    """Return the finding that a file was hashed, and could not be read after that."""
+    path = str(error.path if isinstance(error, StorageError) else error.filename or plan.root)
+    reason = error.what if isinstance(error, StorageError) else error.strerror or error
+    is_gone = isinstance(error, FileNotFoundError)
+    since = "is gone since" if is_gone else f"could not be read when it was to be decoded: {reason}"
     return Finding(
         rule="file-missing",
         dataset=plan.name,
-        what=f"{path} was hashed, and could not be read when it was to be decoded: {error.strerror or error}",
+        what=f"{path} was hashed, and {since}",
         path=path,
         where=plan.where,
         hint="Audit again, while nothing changes the files.",
     )
+
+
+def pickle_globals(plan: Plan) -> tuple[str, ...]:
+    """Return every name (``numpy.ndarray``) that the data set's pickles ask for, sorted; none of them is loaded.
+
+    Of a damaged pickle, the names up to the damage: that it is damaged, or gone, decoding reports.
+    """
+    names: set[str] = set()
+    try:
+        for task in (task for one in plans_in_one_file(plan) for task in tasks(one)):
+            for read in task.pickles():
+                names.update(globals_of(read))
+    except (DecodeError, OSError):
+        pass
+    return tuple(sorted(names))
 
 
 def _damaged(plan: Plan, path: Path, column: Column) -> Finding:

@@ -24,7 +24,7 @@ from tinytorch_datasets.manifest.models import Entry
 from tinytorch_datasets.pipeline.cleaning import shipped_files
 from tinytorch_datasets.plan import Plan
 from tinytorch_datasets.readers.archives.source import is_litter
-from tinytorch_datasets.storage.files import DENIED, exists
+from tinytorch_datasets.storage.files import DENIED, exists, read_file
 
 # What stands beside data and is none: data cards, licenses, and the scripts that made the data.
 BESIDE = ("README*", "LICENSE*", "LICENCE*", "NOTICE*", "CITATION*", "*.md", "*.py")
@@ -62,7 +62,7 @@ def _undeclared(manifest: Manifest, shipped: Path, paths: Iterable[Path]) -> Ite
             path=printable(str(path)),
             where=manifest.where(owner, "files") if owner else manifest.where_on_top("shipped_in"),
             expected="nothing",
-            actual=f"{path.lstat().st_size:,} bytes",
+            actual=f"{bytes_at(path):,} bytes",
             hint="Remove it, or declare it under files.",
         )
 
@@ -88,7 +88,7 @@ def audit_links(manifest: Manifest, plan: Plan, shipped: Path) -> Iterator[Findi
 def audit_budget(manifest: Manifest, shipped: Path) -> Iterator[Finding]:
     """Report the shipped data as a whole, if it is larger than declared."""
     budget = manifest.shipped_budget_bytes
-    taken = sum(path.lstat().st_size for path in walk(shipped)) if budget else 0
+    taken = sum(map(bytes_at, walk(shipped))) if budget else 0
     if budget and taken > budget:
         yield Finding(
             rule="budget",
@@ -100,6 +100,14 @@ def audit_budget(manifest: Manifest, shipped: Path) -> Iterator[Finding]:
             actual=taken,
             hint="Make a data set remote, or smaller; or raise the budget, on purpose.",
         )
+
+
+def bytes_at(path: Path) -> int:
+    """Return how many bytes a path has, of a link those of the link itself; 0 if it is gone since it was listed."""
+    try:
+        return path.lstat().st_size
+    except OSError:
+        return 0
 
 
 def walk(root: Path) -> Iterator[Path]:
@@ -120,7 +128,7 @@ def walk(root: Path) -> Iterator[Path]:
     for path in map(_composed, inside):
         if is_litter(path.name):
             continue
-        if not path.is_symlink() and path.is_dir():  # whether a link into a closed folder is one, nobody may ask
+        if not os.path.islink(path) and os.path.isdir(path):  # whether a link into a closed folder is one, nobody may ask
             yield from walk(path)
         elif os.path.lexists(path):
             yield path
@@ -221,7 +229,10 @@ def audit_compiled(manifest: Manifest) -> Iterator[Finding]:
     path = generated.compiled_path(manifest.path)
     if path is None or not exists(path):
         return
-    kept = path.read_bytes()
+    try:
+        kept, unread = read_file(path), ""
+    except OSError as error:  # `get` cannot read it either, and reads the manifest
+        kept, unread = b"", error.strerror or str(error)
     if kept == generated.format_compiled(manifest):
         return
     differs = partial(
@@ -231,7 +242,9 @@ def audit_compiled(manifest: Manifest) -> Iterator[Finding]:
         where=f"{manifest.path.name}:1",
         hint="Run `tinytorch-datasets compile`, or delete it.",
     )
-    if any(generated.declared(manifest.path, name) for name in manifest.own):
+    if unread:
+        yield differs(rule="compiled-stale", what=f"its compiled form cannot be read: {unread}", severity="warning")
+    elif any(generated.declared(manifest.path, name) for name in manifest.own):
         yield differs(rule="compiled", what="its compiled form is not what the manifest says")
     else:
         what = "its compiled form is of an older manifest, or of another version, and is not used"

@@ -5,7 +5,9 @@ Every byte is read once, on every core; each data set is then compared with the 
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -13,17 +15,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tinytorch_datasets import formats, pipeline, settings
 from tinytorch_datasets.auditing import lint
-from tinytorch_datasets.auditing.arrays import audit_cached, audit_decoded
+from tinytorch_datasets.auditing.arrays import audit_cached, audit_decoded, changed_meanwhile, pickle_globals
 from tinytorch_datasets.auditing.findings import DatasetReport, Finding, Severity, State
 from tinytorch_datasets.concurrency.executors import run_tasks
 from tinytorch_datasets.concurrency.tasks import Task
-from tinytorch_datasets.digests import Digest, DigestsAhead, Meter, Step, Stretch, digest_or_error, size_of
-from tinytorch_datasets.errors import DecodeError, StorageError
+from tinytorch_datasets.digests import Digest, DigestsAhead, Meter, Step, Stretch, digest_or_error, open_file, size_of
+from tinytorch_datasets.errors import StorageError
 from tinytorch_datasets.manifest.manifest import Manifest
-from tinytorch_datasets.pipeline.decode import tasks
-from tinytorch_datasets.pipeline.shards import plans_in_one_file
 from tinytorch_datasets.plan import Column, Declared, File, Plan
-from tinytorch_datasets.readers.pickle import globals_of
 from tinytorch_datasets.settings import Locations
 from tinytorch_datasets.storage import cache_entry as cache_entries
 from tinytorch_datasets.storage.array_folder import ArrayFolder
@@ -86,9 +85,11 @@ def audit_on_disk(
     with_md5 = frozenset(plan.name for plan in plans if decode != "never" and not declared.get(plan.name))
     digests, array_digests = _hash_all(manifest, plans, declared, with_md5, step, executor, ahead)
     of_files = {plan.name: _audit_files(manifest, plan, locations, digests) for plan in plans}
-    to_compare = [
-        plan for plan in plans if decode != "never" and _all_present(plan) and not of_files[plan.name]
-    ]  # values of other bytes than declared say nothing
+    to_compare = [  # values of other bytes than declared say nothing
+        plan
+        for plan in plans
+        if decode != "never" and not of_files[plan.name] and all(plan.root / f.name in digests for f in plan.files)
+    ]
 
     def of_plan(job: Callable[[], Any], plan: Plan, folders: Iterable[ArrayFolder]) -> Task[Any]:
         arrays = (path for folder in folders if exists(folder.path) for c in plan.columns for path in folder.paths(c))
@@ -219,13 +220,17 @@ def compare_file(
 
 
 def _explanation(path: Path, file: File, digest: Digest) -> tuple[str, str, str] | None:
-    """Return the rule, a sentence and a hint for damage that the bytes themselves show."""
-    with path.open("rb") as stream:
-        head = stream.read(HEAD_BYTES)
+    """Return the rule, a sentence and a hint for damage that the bytes themselves show, if they are still read."""
+    try:
+        with open(path, "rb", opener=open_file) as stream:
+            head = stream.read(HEAD_BYTES)
+            is_text = digest.bytes <= CONVERTED_BYTES and b"\0" not in head
+            data = head + stream.read(CONVERTED_BYTES) if is_text else b""
+    except OSError:
+        return None
     if head.startswith(LFS_POINTER):
         return "lfs-pointer", "It is a Git LFS pointer, not the file itself.", "Run `git lfs pull`."
-    if digest.bytes <= CONVERTED_BYTES and b"\0" not in head:
-        data = path.read_bytes()
+    if data:
         unix = data.replace(b"\r\n", b"\n")
         for ends, converted in (("LF to CR LF", unix), ("CR LF to LF", unix.replace(b"\n", b"\r\n"))):
             if converted != data and hashlib.sha256(converted).hexdigest() == file.sha256:
@@ -233,21 +238,6 @@ def _explanation(path: Path, file: File, digest: Digest) -> tuple[str, str, str]
                 return "line-endings", f"Its line endings were converted from {ends}, and nothing else differs.", hint
     guess = describe(head, file.name, bytes_came=digest.bytes, bytes_declared=file.bytes)
     return ("", f"It looks like {guess}.", "") if guess else None
-
-
-def pickle_globals(plan: Plan) -> tuple[str, ...]:
-    """Return every name (``numpy.ndarray``) that the data set's pickles ask for, sorted; none of them is loaded.
-
-    Of a damaged pickle, the names up to the damage: that it is damaged, or gone, decoding reports.
-    """
-    names: set[str] = set()
-    try:
-        for task in (task for one in plans_in_one_file(plan) for task in tasks(one)):
-            for read in task.pickles():
-                names.update(globals_of(read))
-    except (DecodeError, OSError):
-        pass
-    return tuple(sorted(names))
 
 
 def audit_cache_entries(manifest: Manifest, plan: Plan, locations: Locations) -> Iterator[Finding]:
@@ -349,6 +339,7 @@ def _hash_array(column: Column, folder: ArrayFolder, add: Callable[[int], None] 
 def _audit_files(manifest: Manifest, plan: Plan, locations: Locations, digests: FileDigests) -> list[Finding]:
     """Compare a data set's files with the manifest."""
     findings = list(compare(manifest, plan, digests, _hint(manifest, plan)))
+    findings += _gone(plan, digests)
     if plan.status == "shipped":
         findings += lint.audit_links(manifest, plan, locations.shipped)
     present = [file for file in plan.files if plan.root / file.name in digests]
@@ -368,6 +359,13 @@ def _audit_files(manifest: Manifest, plan: Plan, locations: Locations, digests: 
             )
         )
     return findings
+
+
+def _gone(plan: Plan, digests: FileDigests) -> Iterator[Finding]:
+    """Report files that were hashed, and are not there any more: nobody may take them for audited."""
+    for file in plan.files:
+        if isinstance(digests.get(path := plan.root / file.name), Digest) and not exists(path):
+            yield changed_meanwhile(plan, FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path))
 
 
 def _hint(manifest: Manifest, plan: Plan) -> str:

@@ -19,6 +19,7 @@ from tinytorch_datasets.auditing.findings import Finding, Severity
 from tinytorch_datasets.auditing.local import FileDigests, compare
 from tinytorch_datasets.digests import Digest, Step, digests
 from tinytorch_datasets.errors import (
+    DatasetError,
     DecodeError,
     HashMismatch,
     LockError,
@@ -290,6 +291,10 @@ def _of_dataset(
         values = value_records(plan, locations)
     except DecodeError:
         return  # the audit of the data set reports it
+    except (DatasetError, OSError, ValueError) as error:  # a file that was changed since, an array that is no text
+        what = f"{plan.name} is locked, and its values were not compared: {getattr(error, 'what', '') or error}"
+        yield finding(what=what, where=plan.where, path=str(getattr(error, "path", plan.root)))
+        return
     for split, fields in recorded["contents"].items():
         for field, before in fields.items():
             after = values.get(split, {}).get(field)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinytorch_datasets.auditing.findings import DatasetReport, Finding
-from tinytorch_datasets.auditing.lint import walk
+from tinytorch_datasets.auditing.lint import bytes_at, walk
 from tinytorch_datasets.auditing.local import compare_file
 from tinytorch_datasets.catalog import pages_in
 from tinytorch_datasets.digests import Step, digest_or_error, digests
@@ -294,6 +294,6 @@ def _undeclared(manifest: Manifest, folder: Path, declared: set[Path]) -> Iterat
                 path=printable(str(path)),
                 where=f"{manifest.path.name}:1",
                 expected="nothing",
-                actual=f"{path.lstat().st_size:,} bytes",
+                actual=f"{bytes_at(path):,} bytes",
                 hint="Remove it.",
             )

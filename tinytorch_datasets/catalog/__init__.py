@@ -19,6 +19,7 @@ from tinytorch_datasets import api, pipeline, settings
 from tinytorch_datasets.catalog import elements, pages, start
 from tinytorch_datasets.catalog.pages import START, View
 from tinytorch_datasets.dataset import origin
+from tinytorch_datasets.digests import open_file
 from tinytorch_datasets.display.pictures import CHANNELS, as_picture
 from tinytorch_datasets.display.samples import Samples, class_counts
 from tinytorch_datasets.errors import DatasetError, UsageError, check_flag
@@ -26,7 +27,7 @@ from tinytorch_datasets.mirror.copy import sums_in
 from tinytorch_datasets.mirror.serve import fetched_mark, packages_in
 from tinytorch_datasets.pipeline.standin import refuse_standin
 from tinytorch_datasets.pipeline.variants import is_on_disk
-from tinytorch_datasets.storage.files import check_no_link, remove, whole_file, writing
+from tinytorch_datasets.storage.files import check_no_link, read_file, remove, whole_file, writing
 from tinytorch_datasets.storage.memmap import is_link
 
 if TYPE_CHECKING:
@@ -159,7 +160,7 @@ def served_start_page(folder: Path, names: Iterable[str], address: str) -> str |
     if not is_page(folder, START):
         return None
     packages = packages_in(folder)
-    page = (folder / START).read_text(encoding="utf-8")
+    page = read_file(folder / START).decode()
     page = page.replace(start.mirror_lines("", packages), start.mirror_lines(address, packages))
     for name in names:
         shown = start.name_line(name)
@@ -181,7 +182,7 @@ def is_page(folder: Path, name: str) -> bool:
     try:
         if is_link(path) or not path.is_file():
             return False
-        with path.open("rb") as stream:
+        with open(path, "rb", opener=open_file) as stream:
             beginning = stream.read(BEGINNING_BYTES)
     except OSError:
         return False  # it cannot be read, and so nobody knows
@@ -239,7 +240,7 @@ def _refuse_others(folder: Path, name: str) -> None:
 def _write_file(path: Path, data: bytes) -> None:
     """Write a file, unless it is there already just so."""
     with writing(path):
-        if path.is_file() and path.read_bytes() == data:
+        if path.is_file() and read_file(path) == data:
             return
     with whole_file(path) as out:
         out.write(data)

@@ -385,7 +385,7 @@ def compile_(check: bool, as_json: bool) -> None:
         if not check:
             with disk.whole_file(beside) as out:
                 out.write(written)
-        elif not beside.exists() or beside.read_bytes() != written:
+        elif not beside.is_file() or disk.read_file(beside) != written:
             what = f"{name} does not exist" if not beside.exists() else f"{name} is not up to date with the manifest"
             errors.append(DatasetError(what, hint="Run `tinytorch-datasets compile`."))
             continue

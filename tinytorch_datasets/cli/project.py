@@ -345,9 +345,9 @@ def _install_completion(shell: str, scripts: Mapping[str, str]) -> Iterator[tupl
 
 
 def _written(path: Path, text: str) -> str:
-    from tinytorch_datasets.storage.files import whole_file
+    from tinytorch_datasets.storage.files import read_file, whole_file
 
-    if path.is_file() and path.read_bytes() == text.encode():
+    if path.is_file() and read_file(path) == text.encode():
         return "is as it should be"
     with writing_to(path), whole_file(path) as out:
         out.write(text.encode())

@@ -38,7 +38,7 @@ from tinytorch_datasets.storage.files import (
     unlink,
     writing_at_home,
 )
-from tinytorch_datasets.storage.memmap import StatSignature, is_link, read_regular, stat_signature
+from tinytorch_datasets.storage.memmap import StatSignature, is_link, open_regular, read_regular, stat_signature
 from tinytorch_datasets.verify.diagnose import HEAD_BYTES
 from tinytorch_datasets.verify.files import GrowingDigest, without_ctime
 
@@ -248,7 +248,7 @@ class PartialFile:
 
     def head(self) -> bytes:
         """Return the first bytes, for a diagnosis."""
-        with self.path.open("rb") as stream:
+        with os.fdopen(open_regular(self.path), "rb") as stream:
             return stream.read(HEAD_BYTES)
 
     def note_mirror(self, mirror: str, validator: str | None) -> None:

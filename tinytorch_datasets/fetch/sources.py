@@ -19,6 +19,7 @@ from tinytorch_datasets.manifest.filenames import has_credentials, is_remote, is
 from tinytorch_datasets.plan import File
 from tinytorch_datasets.settings import scheme_of
 from tinytorch_datasets.storage.files import bytes_of
+from tinytorch_datasets.storage.memmap import open_regular
 
 if TYPE_CHECKING:
     from tinytorch_datasets.fetch.connection import Connections
@@ -54,7 +55,7 @@ class Folder:
         """Open the file from byte `start` on."""
         try:
             total = bytes_of(self._path)
-            stream = self._path.open("rb")
+            stream = os.fdopen(open_regular(self._path), "rb")
             stream.seek(start)
         except IsADirectoryError as error:
             reason = "what is there is no file"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tinytorch_datasets import formats
+from tinytorch_datasets.digests import open_file
 from tinytorch_datasets.errors import DecodeError
 from tinytorch_datasets.formats import (
     INSPECTED,
@@ -77,7 +78,7 @@ class Table:
 
         self.path, self._limit, self._limit_reason = path, limit, limit_reason
         self._inflated = 0
-        with path.open("rb") as file:
+        with open(path, "rb", opener=open_file) as file:
             head = file.read(8)
         if head.startswith(FEATHER_1):
             raise DecodeError(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, NoReturn
 
 from tinytorch_datasets import formats
+from tinytorch_datasets.digests import open_file
 from tinytorch_datasets.errors import DecodeError
 from tinytorch_datasets.formats import (
     INSPECTED,
@@ -183,7 +184,7 @@ class Table:
         footer, groups, total = self._footer, list[dict[str, Pages]](), 0
         wanted = set(keys)
         chosen = [(at, key) for at, name in enumerate(footer.names) for key in prefixes(name) if key in wanted]
-        with self.path.open("rb") as file:
+        with open(self.path, "rb", opener=open_file) as file:
             for rows, chunks in footer.groups:
                 by_key = dict[str, Pages]()
                 for at, key in chosen:
@@ -249,7 +250,7 @@ class Footer:
 
     def _bytes(self) -> bytes:
         path, size = self.path, self.size
-        with path.open("rb") as file:
+        with open(path, "rb", opener=open_file) as file:
             head = file.read(8)
             file.seek(max(size - 8, 0))
             tail = file.read(8)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from tinytorch_datasets import pipeline
-from tinytorch_datasets.digests import digest
+from tinytorch_datasets.digests import digest, open_file
 from tinytorch_datasets.errors import DatasetError, FetchError
 from tinytorch_datasets.fetch import (
     CONFIGURE_CREDENTIALS,
@@ -49,7 +49,7 @@ from tinytorch_datasets.pipeline import variants
 from tinytorch_datasets.pipeline.standin import refuse_standin
 from tinytorch_datasets.plan import File, Plan
 from tinytorch_datasets.settings import Settings
-from tinytorch_datasets.storage.files import reading
+from tinytorch_datasets.storage.files import read_file, reading
 from tinytorch_datasets.verify.files import check_size, mismatch_error
 
 CHUNK_BYTES = 2**20
@@ -116,7 +116,7 @@ def mirror_to_store(
     if sums or not errors:
         copies = copies_of(manifest)
         for name, layer in copies.items():
-            bucket.write(name, layer.path.read_bytes())
+            bucket.write(name, read_file(layer.path))
         listed = {line.name: line.sha256 for line in lines_of(bucket.read(SUMS)) if line.name}
         own = {name: layer.sha256 for name, layer in copies.items()}
         bucket.write(SUMS, format_sums({**earlier(manifest, listed), **sums, **own}))
@@ -233,6 +233,6 @@ def _body(at: Stored) -> Generator[bytes]:
 
 
 def _chunks(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as stream:
+    with open(path, "rb", opener=open_file) as stream:
         while chunk := stream.read(CHUNK_BYTES):
             yield chunk

@@ -45,7 +45,7 @@ from tinytorch_datasets.pipeline import variants
 from tinytorch_datasets.pipeline.standin import refuse_standin
 from tinytorch_datasets.plan import File, Plan
 from tinytorch_datasets.settings import Settings, is_installed, user_cache
-from tinytorch_datasets.storage.files import reading, remove, whole_file, writing
+from tinytorch_datasets.storage.files import read_file, reading, remove, whole_file, writing
 from tinytorch_datasets.storage.lock import Waiting, hold_lock
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ def mirror(
             on_done(results[-1])
     if sums or not errors:
         for name, layer in copies.items():
-            write_if_changed(folder / name, layer.path.read_bytes())
+            write_if_changed(folder / name, read_file(layer.path))
         own = {name: layer.sha256 for name, layer in copies.items()}
         with holding_list(folder):
             with writing(folder / SUMS):
@@ -285,7 +285,7 @@ def first_that_can_be_had(plans: Sequence[Plan], download: Callable[[Sequence[Fi
 def write_if_changed(path: Path, data: bytes) -> None:
     """Write a small file, unless it is there already just so."""
     with writing(path):
-        if path.is_file() and path.read_bytes() == data:
+        if path.is_file() and read_file(path) == data:
             return
     with whole_file(path) as out:
         out.write(data)
@@ -323,7 +323,7 @@ def wheel_facts(path: Path) -> WheelFacts:
     """
     try:
         name, version, _, tags = parse_wheel_filename(path.name)
-        with zipfile.ZipFile(path) as archive:
+        with open(path, "rb", opener=open_file) as file, zipfile.ZipFile(file) as archive:
             members = [each for each in archive.infolist() if each.filename.endswith(".dist-info/METADATA")]
             member = next(each for each in members if each.filename.count("/") == 1 and each.file_size <= MOST_METADATA)
             head = BytesHeaderParser(policy=compat32).parsebytes(archive.read(member))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from tinytorch_datasets.concurrency.executors import run_tasks
 from tinytorch_datasets.concurrency.tasks import Task
-from tinytorch_datasets.digests import digest
+from tinytorch_datasets.digests import digest, open_file
 from tinytorch_datasets.errors import DatasetError, StorageError
 from tinytorch_datasets.plan import File, Plan
 from tinytorch_datasets.storage.files import check_no_link, reading, whole_file, writing
@@ -109,6 +109,6 @@ def _copy(source: Path, file: File, target: Path, hint: str) -> None:
 
 
 def _chunks(source: Path, file: File, hint: str) -> Iterator[bytes]:
-    with reading(source, where=file.where, hint=hint), source.open("rb") as stream:
+    with reading(source, where=file.where, hint=hint), open(source, "rb", opener=open_file) as stream:
         while chunk := stream.read(CHUNK_BYTES):
             yield chunk

@@ -30,7 +30,7 @@ from packaging.utils import canonicalize_name, parse_wheel_filename
 
 from tinytorch_datasets._version import VERSION
 from tinytorch_datasets.concurrency import check_cancelled, run_all
-from tinytorch_datasets.digests import digest, sha256_of
+from tinytorch_datasets.digests import digest, open_file, sha256_of
 from tinytorch_datasets.errors import DatasetError, FetchError, UnknownName, UsageError, printable
 from tinytorch_datasets.manifest.manifest import Manifest
 from tinytorch_datasets.mirror.copy import (
@@ -45,7 +45,7 @@ from tinytorch_datasets.mirror.copy import (
     write_index,
 )
 from tinytorch_datasets.settings import packaged_manifest
-from tinytorch_datasets.storage.files import remove, whole_file, writing
+from tinytorch_datasets.storage.files import read_file, remove, whole_file, writing
 from tinytorch_datasets.storage.lock import Waiting, hold_lock
 
 INSTALL = "Install it again, and type the same command."
@@ -238,7 +238,7 @@ def _place(wheel: Path, target: Path, folder: Path, sha256: str) -> bool:
     refuse_links(target, folder)
     if _has(target, sha256):
         return False
-    with whole_file(target) as out, wheel.open("rb") as stream:
+    with whole_file(target) as out, open(wheel, "rb", opener=open_file) as stream:
         shutil.copyfileobj(stream, out, 1 << 20)
     return True
 
@@ -385,7 +385,7 @@ def installed_wheel(distribution: importlib.metadata.Distribution, into: Path) -
             if ".." in file.parts or file.hash is None or file.name in ("INSTALLER", "REQUESTED", "direct_url.json"):
                 continue  # what pip makes where it installs: commands, bytecode, and notes of its own
             try:
-                data = Path(str(file.locate())).read_bytes()
+                data = read_file(Path(str(file.locate())))
             except OSError:
                 data = b""
             found = base64.urlsafe_b64encode(hashlib.new(file.hash.mode, data).digest()).rstrip(b"=").decode()

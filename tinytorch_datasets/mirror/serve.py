@@ -20,8 +20,10 @@ from urllib.parse import quote, unquote, urlsplit
 
 from packaging.utils import parse_wheel_filename
 
+from tinytorch_datasets.digests import open_file
 from tinytorch_datasets.errors import DatasetError
 from tinytorch_datasets.mirror.copy import INDEX, SUMS, WHEELS, is_wheel, sums_in
+from tinytorch_datasets.storage.files import read_file
 
 START = "index.html"
 CHUNK_BYTES = 2**20
@@ -97,7 +99,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send_whole(self.server.current_start_page(), with_body=with_body)
             return
         if name in self.server.pages and path.is_file():
-            self._send_whole(path.read_bytes(), ending=path.suffix, with_body=with_body)
+            self._send_whole(read_file(path), ending=path.suffix, with_body=with_body)
             return
         if name.partition("/")[0] == INDEX and not name.endswith(START):
             page = f"{name.rstrip('/')}/{START}"
@@ -112,9 +114,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_error(404, "There is no such file in this mirror")
             return
         if name.partition("/")[0] == INDEX:
-            self._send_whole(path.read_bytes(), with_body=with_body)  # pip reads no page that is of another type
+            self._send_whole(read_file(path), with_body=with_body)  # pip reads no page that is of another type
             return
-        with path.open("rb") as stream:
+        with open(path, "rb", opener=open_file) as stream:
             size = os.fstat(stream.fileno()).st_size
             start, end, status = 0, size - 1, 200
             asked = _RANGE.fullmatch(self.headers.get("Range", ""))

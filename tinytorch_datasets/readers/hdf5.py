@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tinytorch_datasets.digests import open_file
 from tinytorch_datasets.errors import DatasetError, DecodeError, did_you_mean
 from tinytorch_datasets.plan import ByteSource
 from tinytorch_datasets.readers.archives.source import opened_source
@@ -74,7 +75,7 @@ class Stored(NamedTuple):
 def on_disk(source: ByteSource, limit: int, limit_reason: str) -> Iterator[Path]:
     """Return a file that h5py can open: the file itself, or a copy without its compression, or of a member."""
     path = source.path
-    with path.open("rb") as file:
+    with open(path, "rb", opener=open_file) as file:
         head = file.read(MAGIC_BYTES)
     if not source.member and not any(codec.magic.match(head) for codec in CODECS):
         yield path
@@ -118,7 +119,7 @@ def refusing(path: Path) -> Iterator[None]:
 def _check_end(path: Path, named: Path) -> None:
     """Hold the size of a file against the end that its superblock states."""
     size = path.stat().st_size
-    with path.open("rb") as file:
+    with open(path, "rb", opener=open_file) as file:
         start = 0
         while start < size:
             file.seek(start)

@@ -17,6 +17,7 @@ from typing import NamedTuple, NoReturn
 
 import numpy as np
 
+from tinytorch_datasets.digests import open_file
 from tinytorch_datasets.errors import DecodeError
 from tinytorch_datasets.readers.hdf5 import CHUNK_BYTES, DEFLATE, FLETCHER32, HARMLESS_BYTES, LZF, Stored
 
@@ -81,7 +82,7 @@ def read_heaps(path: Path, base: int, named: Path) -> Heaps:
         DecodeError: An object of a heap does not fit into it, or a heap into the file.
     """
     places, sizes = array("Q"), array("Q")
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+    with open(path, "rb", opener=open_file) as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         at, end = data.find(HEAP), 0
         while at >= 0:
             start, end = end, at + int.from_bytes(data[at + 8 : at + 16], "little")
@@ -133,7 +134,7 @@ def _references(stored: Stored, path: Path, fail: Callable[[str], NoReturn]) -> 
     if stored.chunk is None:
         start = stored.id.get_offset()
         if start is not None:
-            with path.open("rb") as file:
+            with open(path, "rb", opener=open_file) as file:
                 file.seek(start)
                 yield file.read(math.prod(stored.shape) * REFERENCE.itemsize)
         elif stored.id.get_storage_size():

@@ -15,6 +15,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
+from tinytorch_datasets.digests import open_file
 from tinytorch_datasets.errors import Aspect, ContentError, DecodeError, Keys
 from tinytorch_datasets.plan import Split
 from tinytorch_datasets.readers.compression import CODECS, MAGIC_BYTES, Inflated, ReadAhead
@@ -145,7 +146,7 @@ class Stream:
 @contextmanager
 def opened(path: Path, *, limit: int | None = None, limit_reason: str = "") -> Iterator[Stream]:
     """Return the bytes of a file on disk, inflated if they are compressed."""
-    with path.open("rb") as file:
+    with open(path, "rb", opener=open_file) as file:
         head = file.read(MAGIC_BYTES)
         codec = next((c for c in CODECS if c.magic.match(head)), None)
         if codec is None:

@@ -119,7 +119,7 @@ def describe_mismatch(path: Path, file: File, *, size: int | None = None, sha256
 
 
 def _is_lfs_pointer(path: Path) -> bool:
-    with contextlib.suppress(OSError), path.open("rb") as stream:
+    with contextlib.suppress(OSError), open(path, "rb", opener=open_file) as stream:
         return stream.read(len(LFS_POINTER)) == LFS_POINTER
     return False
 

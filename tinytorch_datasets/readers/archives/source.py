@@ -16,6 +16,7 @@ from contextlib import ExitStack, contextmanager
 from itertools import islice
 from pathlib import Path
 
+from tinytorch_datasets.digests import open_file
 from tinytorch_datasets.errors import DecodeError
 from tinytorch_datasets.plan import ByteSource
 from tinytorch_datasets.readers.archives import tar
@@ -92,7 +93,7 @@ def in_turn(sources: Iterable[ByteSource]) -> Generator[Stream, None, None]:
 
 def is_zip(path: Path) -> bool:
     """Check whether a file begins as zip archives do."""
-    with path.open("rb") as file:
+    with open(path, "rb", opener=open_file) as file:
         return file.read(len(LOCAL)) == LOCAL
 
 

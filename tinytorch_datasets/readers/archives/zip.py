@@ -18,6 +18,7 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from tinytorch_datasets.digests import open_file
 from tinytorch_datasets.errors import DecodeError, did_you_mean
 from tinytorch_datasets.readers.compression import INPUT_CHUNK, Damaged, deflated, inflate
 from tinytorch_datasets.readers.stream import Stream
@@ -275,5 +276,5 @@ class _Unpacked:
 @contextmanager
 def opened_zip(path: Path) -> Iterator[Zip]:
     """Return the zip archive in a file on disk."""
-    with path.open("rb") as file:
+    with open(path, "rb", opener=open_file) as file:
         yield Zip(path, file)

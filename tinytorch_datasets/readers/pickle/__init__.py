@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from tinytorch_datasets.digests import open_file
 from tinytorch_datasets.errors import DecodeError, UnsafePickle, did_you_mean
 from tinytorch_datasets.readers.arrays import whole_numbers
 from tinytorch_datasets.readers.pickle.machine import BYTES_BESIDE, KEYS, Machine
@@ -100,7 +101,7 @@ def globals_of(pickle: Path | bytes | bytearray | Callable[[int], bytes]) -> tup
         DecodeError: It is not a sound pickle, or asks for more than a thousand names.
     """
     if isinstance(pickle, Path):
-        with pickle.open("rb") as file:
+        with open(pickle, "rb", opener=open_file) as file:
             return _globals_of(file.read, pickle)
     return _globals_of(pickle, Path("<bytes>"))
 
