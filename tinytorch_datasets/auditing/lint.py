@@ -128,7 +128,7 @@ def walk(root: Path) -> Iterator[Path]:
     for path in map(_composed, inside):
         if is_litter(path.name):
             continue
-        if not os.path.islink(path) and os.path.isdir(path):  # whether a link into a closed folder is one, nobody may ask
+        if not path.is_symlink() and path.is_dir():  # whether a link into a closed folder is one, nobody may ask
             yield from walk(path)
         elif os.path.lexists(path):
             yield path
