@@ -196,10 +196,11 @@ class NetworkSettingsError(FetchError):
 class StorageError(DatasetError, OSError):
     """A file or folder cannot be used: the disk is full or read-only, or it belongs to someone else.
 
-    `path` is the one, and `errno` the system's number where the system refused.
+    `path` is the one. Where the system refused, `errno` is its number, and `action` what it refused: "read", "written".
     """
 
     path: Path
+    action: str = ""
 
 
 class VerifyError(DatasetError):

@@ -87,33 +87,34 @@ def absolute(path: str | os.PathLike[str], *, name: str = "the path") -> str:
     try:
         text = os.fsdecode(path)
     except TypeError:
-        msg = f"{name} is a path, not {path!r}"
-        raise UsageError(msg) from None
+        raise _no_path(name, f"{name} is a path, not {path!r}") from None
     if "\0" in text:
-        msg = f"{name} has a NUL character in it: {text!r}"
-        raise UsageError(msg)
+        raise _no_path(name, f"{name} has a NUL character in it: {text!r}")
     if os.path.isabs(text) and os.path.normpath(text) == text:
         return text
     if scheme := scheme_of(text):
         if scheme != "file":
-            msg = f"{name} is an address of {scheme}://, where a path is needed"
-            raise UsageError(msg, hint="A home in a store is read by `get`, and `mirror` writes to a store: as text.")
+            hint = "A home in a store is read by `get`, and `mirror` writes to a store: as text."
+            raise _no_path(name, f"{name} is an address of {scheme}://, where a path is needed", hint)
         from urllib.request import url2pathname  # slow to import
 
         if (host := text[len("file://") :].partition("/")[0]).lower() not in ("", "localhost"):
-            msg = f"{name} is on another computer, {host}; file:/// has three slashes"
-            raise UsageError(msg)
+            raise _no_path(name, f"{name} is on another computer, {host}; file:/// has three slashes")
         text = url2pathname(text[len("file://") + len(host) :])
     from pathlib import Path
 
     try:
         return str(Path(text).expanduser().absolute())
     except RuntimeError:
-        msg = f"{name} is {text}, and nobody knows a home folder for {text.split(os.sep)[0]}"
-        raise UsageError(msg, hint="Write the path from the root on.") from None
+        what = f"{name} is {text}, and nobody knows a home folder for {text.split(os.sep)[0]}"
+        raise _no_path(name, what, "Write the path from the root on.") from None
     except OSError as error:
         what = f"{name} is {text}, and the current folder is gone"
         raise StorageError(what, hint="Go to a folder that is there.", path=Path(text), errno=error.errno) from error
+
+
+def _no_path(name: str, what: str, hint: str | None = None) -> UsageError:
+    return UsageError(what, hint=hint, arguments={name: name})
 
 
 def packaged_manifest() -> str:
@@ -182,7 +183,7 @@ def why_not_taken(path: str) -> str:
 
         what = f"{path} cannot be read ({error.strerror}), and may be the manifest of this folder"
         hint = f"Name the one to use: manifest=, --manifest or {MANIFEST}."
-        raise StorageError(what, hint=hint, path=Path(path), errno=error.errno) from error
+        raise StorageError(what, hint=hint, path=Path(path), errno=error.errno, action="read") from error
     return "" if is_manifest else "it has neither version nor include, and no mapping of datasets"
 
 
@@ -236,9 +237,8 @@ class Locations(NamedTuple):
             if is_writable(str(home)):
                 return home
         what = f"none of the folders in {HOME} can be written to: {', '.join(map(str, self.homes))}"
-        raise StorageError(
-            what, hint="Add one of your own at the end of the list.", path=self.homes[0], errno=errno.EACCES
-        )
+        hint = "Add one of your own at the end of the list."
+        raise StorageError(what, hint=hint, path=self.homes[0], errno=errno.EACCES)
 
     @property
     def cache(self) -> Path:

@@ -148,12 +148,14 @@ class TestWrongCalls:
         (("lock", "digist"), "did you mean 'digits'?"),
         (("update", "digist"), "did you mean 'digits'?"),
         (("audit", "--remote", "--offline"), "error: --remote opens sockets, and --offline forbids it"),
+        (("audit", "--only", "remote", "--offline"), "error: --only remote opens sockets, and --offline forbids it"),
+        (("audit", "--deep", "--offline"), "error: --deep opens sockets, and --offline forbids it"),
         (("audit", "--mirror", ".", "--deep"),
          "Error: --mirror checks that mirror and nothing else: leave out --only, --remote, --deep, --remember, "
          "--lock and --[no-]decode"),
         (("audit", "--mirror", "http://127.0.0.1:9/", "--offline"),
-         "error: --mirror with an address opens sockets, and --offline forbids it"),
-        (("audit", "--mirror", "ftp://127.0.0.1/"), "error: mirror is an address of ftp://, where a path is needed"),
+         "error: a mirror at an address opens sockets, and --offline forbids it"),
+        (("audit", "--mirror", "ftp://127.0.0.1/"), "error: --mirror is an address of ftp://, where a path is needed"),
         (("audit", "--only", "shiped"), "Error: Invalid value for '--only': 'shiped' is not one of"),
         (("add", "x.csv", "--split", "test"), "Error: --split is SPLIT=PATTERN (test=holdout.csv), not 'test'"),
         (("add", "x.csv", "--mirror", "ftp://x/"),
@@ -688,6 +690,26 @@ class TestHints:
 
         update = f"`tinytorch-datasets update talk --manifest {world.manifest}`"
         assert result["findings"][0]["hint"].endswith(f"If the change was meant, {update} writes the new hash.")
+
+
+class TestNamesOfArguments:
+    """A message of the library names its arguments, and one of a command what is typed for them."""
+
+    def test_a_home_that_is_no_path(self, world: World) -> None:
+        """At the command line the option, in a program the argument."""
+        with pytest.raises(errors.UsageError) as caught:
+            get("digits", manifest=world.manifest, home="~nobody-of-this-name/x")
+        typed = CliRunner().invoke(main, ["path", "digits", "--home", "~nobody-of-this-name/x"])
+
+        unknown = "is ~nobody-of-this-name/x, and nobody knows a home folder for ~nobody-of-this-name\n"
+        assert str(caught.value) == f"home {unknown}  Write the path from the root on."
+        assert (typed.exit_code, typed.stderr) == (2, f"error: --home {unknown}  Write the path from the root on.\n")
+
+    def test_what_was_not_given_as_an_option(self, world: World) -> None:
+        """Of a variable, its name; of a file to look at, the name of the argument."""
+        for command in (["path", "digits"], ["audit"]):
+            result = CliRunner().invoke(main, command, env={"TINYTORCH_DATASETS_HOME": "ftp://host/home"})
+            assert result.stderr.startswith("error: TINYTORCH_DATASETS_HOME is an address of ftp://, where a path is")
 
 
 class TestTheNetworksFault:

@@ -242,7 +242,7 @@ class TestCommands:
                 ["mirror", "s3://bucket/class", "--offline"],
                 "a mirror in a store opens sockets, and --offline forbids it",
             ),
-            (["clean", "digits", "--home", "s3://bucket/home"], "home is an address of s3://, where a path is needed"),
+            (["clean", "digits", "--home", "s3://b/x"], "error: --home is an address of s3://, where a path is needed"),
             (["audit", "--mirror", "s3://ada:secret@bucket"], "is given with credentials, which are of its store's"),
             (["get", "digits", "--home", "ftp://host/home"], "this is an address of ftp://, where a path is needed"),
             (["lock", "-o", "s3://bucket/x"], "this is an address of s3://, where a path is needed"),

@@ -168,6 +168,15 @@ class TestWhatCannotBeRead:
                 raise error
             assert facts(caught.value) == (kind, what, "m.yaml:3", hint, Path("a"), number)
             assert caught.value.__cause__ is error
+            assert getattr(caught.value, "action", None) == ("read" if kind is StorageError else None)
+
+    def test_what_was_refused_is_a_fact(self) -> None:
+        """Whoever handles an error need not look for words in its message."""
+        error = oserror(errno.EACCES)
+
+        assert disk.storage_error(error, Path("a")).action == "written"
+        assert disk.storage_error(error, Path("a"), what="removed").action == "removed"
+        assert StorageError("there is no room", path=Path("a")).action == ""
 
     def test_names_in_a_folder(self, tmp_path: Path) -> None:
         """In order; none of what is no folder; one whose name the system does not take is an error."""

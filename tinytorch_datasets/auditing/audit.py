@@ -145,9 +145,8 @@ def audit(
     if "remote" in wanted:
         from tinytorch_datasets.manifest.filenames import refuse_offline
 
-        argument = "deep=True" if deep else "remember=True" if remember else "levels=['remote']"
-        option = "--deep" if deep else "--remember" if remember else "--remote"
-        refuse_offline(argument, option=option, offline=offline, hint="audit what is on disk.")
+        asked = "deep=True" if deep else "remember=True" if remember else "levels=['remote']"
+        refuse_offline(asked, argument=asked.partition("=")[0], offline=offline, hint="audit what is on disk.")
     names = tuple(names)
     is_local = executor is None and mirror is None
     call = None

@@ -91,8 +91,7 @@ def audit_address(
         what = "the mirror's address has credentials in it, which would stand in reports"
         raise UsageError(what, hint="Leave them out, and write them to ~/.netrc.")
     if is_remote(address):
-        option = "--mirror with an address"
-        refuse_offline("a mirror at an address", option=option, offline=offline, hint="name the mirror's folder.")
+        refuse_offline("a mirror at an address", offline=offline, hint="name the mirror's folder.")
     address, retry = f"{address.rstrip('/')}/", retry or DEFAULT_RETRY
     if is_store(address) and (missing := Stored(f"{address}{SUMS}", retry, Cancellation()).missing):
         raise missing

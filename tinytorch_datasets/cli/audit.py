@@ -30,6 +30,7 @@ from tinytorch_datasets.cli.common import (
     manifest_options,
     on_interrupt,
     repeat_options,
+    typed,
     writing_to,
 )
 from tinytorch_datasets.errors import (
@@ -162,6 +163,7 @@ def audit(
         if rule not in RULES:
             msg = f"there is no rule {rule!r}{did_you_mean(rule, RULES)}"
             raise click.UsageError(msg)
+    typed(levels="--remote" if remote else "--only remote")
     levels = set(only or auditing.LOCAL_LEVELS) | ({"remote"} if remote else set())
     locked = Path(lock) if lock else None
     if lock == "":

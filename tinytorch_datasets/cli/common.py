@@ -89,7 +89,7 @@ RESUMABLE = "what was downloaded is kept; the same command resumes"
 NOT_EXPORTED = "nothing was exported; the same command starts again, with what was downloaded"
 NOT_RESUMABLE = "nothing was written; the same command starts from the beginning"
 _INTERRUPTED = "tinytorch_datasets.interrupted"
-_GIVEN = "tinytorch_datasets.given"
+_GIVEN, _TYPED = "tinytorch_datasets.given", "tinytorch_datasets.typed"
 # A command in a message, up to its closing backtick; `compile` and `schema` take neither of the two options.
 _TO_TYPE = re.compile(r"`tinytorch-datasets (?!compile\b|schema\b)[^`\n]*(?=`)")
 
@@ -104,9 +104,27 @@ def exit_with(errors: Sequence[DatasetError]) -> None:
         click.get_current_context().exit(codes.pop() if len(codes) == 1 else ExitCode.MISMATCH)
 
 
+def typed(**arguments: str) -> None:
+    """Note how arguments of the function that a command calls were typed, if not by the option of their name."""
+    click.get_current_context().meta[_TYPED] = arguments
+
+
 def _as_typed(error: DatasetError) -> str:
-    """Return the message with the options that were typed, where the error has them as `typed`, and not arguments."""
-    return str(error).replace(error.what, getattr(error, "typed", error.what), 1)
+    """Return the message with what was typed in place of arguments; `arguments` has their names, by how it has them."""
+    what, arguments = error.what, getattr(error, "arguments", {})
+    for spelled, name in arguments.items():
+        what = what.replace(spelled, _options().get(name, spelled), 1)
+    return str(error).replace(error.what, what, 1)
+
+
+def _options() -> Mapping[str, str]:
+    """Return what of the command is typed for each argument, by its name."""
+    context = click.get_current_context()
+    command = context.command
+    if isinstance(command, click.Group):  # the command itself has ended by its error
+        command = command.commands.get(context.invoked_subcommand or "", command)
+    options = {each.name: each.opts[-1] for each in command.params if isinstance(each, click.Option)}
+    return {**options, **context.meta.get(_TYPED, {})}
 
 
 PROGRAMS = ("tinytorch-datasets", "ttds")  # as a person calls it
@@ -354,8 +372,7 @@ def hint_at_another(error: DatasetError, place: Path) -> None:
 
     A link has a hint of its own, and so has what is to be read there first.
     """
-    is_unread = error.what.startswith(f"{getattr(error, 'path', '')} cannot be read")
-    if isinstance(error, StorageError) and error.errno != errno.ELOOP and not is_unread:
+    if isinstance(error, StorageError) and error.errno != errno.ELOOP and error.action != "read":
         path, place = error.path.absolute(), place.absolute()
         if path.is_relative_to(place) or place.is_relative_to(path):
             error.hint = "Name a place that can be written to."

@@ -157,21 +157,19 @@ def is_remote(address: str) -> bool:
     return scheme_of(address) not in ("", "file", "memory")
 
 
-def refuse_offline(asked: str, *, option: str = "", offline: bool | None = None, hint: str) -> None:
+def refuse_offline(asked: str, *, argument: str = "", offline: bool | None = None, hint: str) -> None:
     """Refuse what opens a socket, where the call or else the variable forbids it.
 
-    `asked` is an argument of the call, and `option` the same at the command line, where it has another name there.
+    `asked` is what opens it, and `argument` the name of the argument by which that was asked for.
 
     Raises:
-        UsageError: One of them does; `typed` is what is wrong by the options of the command line.
+        UsageError: One of them does.
     """
     if Settings.from_environment(offline=offline).offline:
-        argument, flag, way_out = "offline=True", "--offline", "Leave it out"
-        if offline is None:
-            argument, flag, way_out = OFFLINE, OFFLINE, "Unset it"
-        what = f"{asked} opens sockets, and {argument} forbids it"
-        typed = f"{option or asked} opens sockets, and {flag} forbids it"
-        raise UsageError(what, hint=f"{way_out}, or {hint}", typed=typed)
+        forbids, way_out = (OFFLINE, "Unset it") if offline is None else ("offline=True", "Leave it out")
+        what = f"{asked} opens sockets, and {forbids} forbids it"
+        arguments = {asked: argument, forbids: "offline"} if offline is not None else {asked: argument}
+        raise UsageError(what, hint=f"{way_out}, or {hint}", arguments=arguments)
 
 
 def check_shared_files(datasets: Mapping[str, Any]) -> Problems:

@@ -172,7 +172,7 @@ def storage_error(error: OSError, path: Path, *, at_home: bool = False, what: st
     else:
         reason, hint, other = error.strerror or str(error), "Look at the disk", "elsewhere"
     hint += f", or {ELSEWHERE} {other}." if at_home and other else "."
-    return StorageError(f"{path} cannot be {what}: {reason}", hint=hint, path=path, errno=error.errno)
+    return StorageError(f"{path} cannot be {what}: {reason}", hint=hint, path=path, errno=error.errno, action=what)
 
 
 def _in_the_way(path: Path) -> Path:
@@ -213,7 +213,7 @@ def _unreadable(error: OSError, path: Path, where: str | None, hint: str) -> Sto
     elif error.errno == errno.EISDIR:
         reason, hint = "what is there is no file", "Move it out of the way."
     what = f"{path} cannot be read: {reason}"
-    return StorageError(what, where=where, hint=hint, path=path, errno=error.errno)
+    return StorageError(what, where=where, hint=hint, path=path, errno=error.errno, action="read")
 
 
 def exists(path: Path) -> bool:
