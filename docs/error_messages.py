@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ast
 import builtins
+import itertools
 import re
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ from tinytorch_datasets.fetch import base
 PACKAGE = Path(tinytorch_datasets.__file__).parent
 SOURCE, SHELL = "source", "shell"
 ELLIPSIS = "\u2026"  # stands for what differs from case to case
+ENDING = (ast.Raise, ast.Return, ast.Continue, ast.Break)  # what leaves its block
 FEWEST_LETTERS = 12  # in a message of which something can be recognized
 
 
@@ -53,11 +55,14 @@ def messages() -> dict[str, list[Message]]:
     """
     modules = {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(PACKAGE.rglob("*.py"))}
     makers = dict(maker for module in modules.values() for maker in _makers(module))
+    of_streams = dict(_raisers(modules[PACKAGE / "readers" / "stream.py"]))
     found: dict[str, set[Message]] = {name: set() for name in (*(cls.__name__ for cls in classes()), SOURCE, SHELL)}
     for path, module in modules.items():
+        reads = path.relative_to(PACKAGE).parts[0] in ("readers", "formats")  # by streams, or what fails as they do
+        here = {**makers, **(of_streams if reads else {}), **dict(_raisers(module))}
         for function, node in _nodes(module):
             reader = _Reader(module, function)
-            if isinstance(node, ast.Call) and (maker := makers.get(_name(node.func))):
+            if isinstance(node, ast.Call) and (maker := here.get(_name(node.func))):
                 found[maker.makes] |= {*reader.made(node, maker)}
             elif _is_of_the_manifest(path, function, node) and (problem := _problem(node)) is not None:
                 found["ManifestError"] |= {Message(text, "") for text in reader.texts(problem)}
@@ -89,10 +94,24 @@ def _makers(module: ast.Module) -> Iterator[tuple[str, Maker]]:
     yield "click.BadParameter", Maker(SHELL, ("what",), "what")
     for _, node in _nodes(module):
         if isinstance(node, ast.FunctionDef) and isinstance(node.returns, ast.Name) and node.returns.id in names:
-            taken = tuple(argument.arg for argument in node.args.args if argument.arg != "self")
-            message = next((name for name in ("reason", "what") if name in taken), None)
-            if message is not None:
-                yield node.name, Maker(names[node.returns.id], taken, message)
+            yield from _maker(node, names[node.returns.id])
+
+
+def _raisers(module: ast.Module) -> Iterator[tuple[str, Maker]]:
+    """Yield the functions that only raise, such as `Stream.fail`, with the class that each makes an error of."""
+    names = {cls.__name__ for cls in classes()}
+    for _, node in _nodes(module):
+        if isinstance(node, ast.FunctionDef) and isinstance(node.returns, ast.Name) and node.returns.id == "NoReturn":
+            called = (_name(each.func) for each in ast.walk(node) if isinstance(each, ast.Call))
+            for cls in itertools.islice((name for name in called if name in names), 1):
+                yield from _maker(node, cls)
+
+
+def _maker(node: ast.FunctionDef, makes: str) -> Iterator[tuple[str, Maker]]:
+    taken = tuple(argument.arg for argument in node.args.args if argument.arg != "self")
+    message = next((name for name in ("reason", "what") if name in taken), None)
+    if message is not None:
+        yield node.name, Maker(makes, taken, message)
 
 
 def _problem(node: ast.AST) -> ast.expr | None:
@@ -152,10 +171,13 @@ class _Reader:
         """Yield the messages of a call that makes an error."""
         given = dict(zip(maker.names, call.args, strict=False))
         given |= {keyword.arg: keyword.value for keyword in call.keywords if keyword.arg}
-        what = given.get(maker.message)
-        for text in self.texts(what) if what is not None else []:
-            for hint in self.texts(given["hint"]) if "hint" in given else [""]:
-                yield Message(text, hint if re.search("[a-z]", hint) else "")
+        if (what := given.get(maker.message)) is None:
+            return
+        texts, hints = self.texts(what), self.texts(given["hint"]) if "hint" in given else [""]
+        # Where both were chosen on the same ways, each has its own.
+        are_pairs = isinstance(what, ast.Name) and isinstance(given.get("hint"), ast.Name) and len(texts) == len(hints)
+        for text, hint in zip(texts, hints, strict=True) if are_pairs else itertools.product(texts, hints):
+            yield Message(text, hint if re.search("[a-z]", hint) else "")
 
     def texts(self, node: ast.expr, depth: int = 0) -> list[str]:
         """Return what a text may be, with an ellipsis for what only a run knows."""
@@ -171,22 +193,56 @@ class _Reader:
             return [_joined(left + right) for left in sides[0] for right in sides[1]]
         if isinstance(node, ast.IfExp):
             return [*self.texts(node.body, depth + 1), *self.texts(node.orelse, depth + 1)]
-        if isinstance(node, ast.Name) and (value := self._assigned(node)) is not None:
-            return self.texts(value, depth + 1)
+        if isinstance(node, ast.Name):
+            return [text for value in self._assigned(node) for text in self.texts(value, depth + 1)] or [ELLIPSIS]
         return [ELLIPSIS]
 
-    def _assigned(self, name: ast.Name) -> ast.expr | None:
-        for scope in self._scopes:
-            value: ast.expr | None = None
-            for node in ast.walk(scope):
-                if isinstance(node, ast.Assign | ast.AugAssign) and node.lineno < name.lineno:
-                    targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-                    if any(isinstance(target, ast.Name) and target.id == name.id for target in targets):
-                        added = isinstance(node, ast.AugAssign) and value is not None
-                        value = ast.BinOp(value, ast.Add(), node.value) if added and value else node.value
-            if value is not None:
+    def _assigned(self, name: ast.Name) -> list[ast.expr]:
+        """Return what was assigned to a name before it is used; nothing of a parameter, whatever others call it."""
+        function, module = self._scopes
+        if isinstance(function, ast.FunctionDef):
+            if any(isinstance(each, ast.arg) and each.arg == name.id for each in ast.walk(function.args)):
+                return []
+            if values := _reaching(name, function.body, []):
+                return values
+        assigning = [node for node in ast.walk(module) if isinstance(node, ast.Assign) and node.lineno < name.lineno]
+        of_name = [value for node in assigning if (value := _value(node, name.id)) is not None]
+        return of_name[:1] and [max(of_name, key=lambda value: value.lineno)]
+
+
+def _reaching(name: ast.Name, block: Iterable[ast.stmt], values: list[ast.expr]) -> list[ast.expr]:
+    """Return what a name may be where it is used, or after the block: the last value on each way there."""
+    for statement in block:
+        inner = [getattr(statement, part, ()) for part in ("body", "orelse", "finalbody")]
+        inner += [part.body for part in (*getattr(statement, "handlers", ()), *getattr(statement, "cases", ()))]
+        inner = [] if isinstance(statement, ast.FunctionDef | ast.ClassDef) else [part for part in inner if part]
+        if _is_in(name, [statement]):
+            return next((_reaching(name, part, values) for part in inner if _is_in(name, part)), values)
+        if inner:
+            ways = [_reaching(name, part, values) for part in inner if not isinstance(part[-1], ENDING)]
+            ways += [] if isinstance(statement, ast.If) and statement.orelse else [values]
+            values = [*dict.fromkeys(value for way in ways for value in way)]
+        elif isinstance(statement, ast.AugAssign) and _value(statement, name.id) is not None:
+            values = [ast.BinOp(value, ast.Add(), statement.value) for value in values] or [statement.value]
+        elif isinstance(statement, ast.Assign) and (value := _value(statement, name.id)) is not None:
+            values = [value]
+    return values
+
+
+def _is_in(name: ast.Name, block: Sequence[ast.stmt]) -> bool:
+    return block[0].lineno <= name.lineno <= (block[-1].end_lineno or 0)
+
+
+def _value(node: ast.Assign | ast.AugAssign, name: str) -> ast.expr | None:
+    """Return what a statement assigns to a name, if it does."""
+    for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+        pairs = [(target, node.value)]
+        if isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple):
+            pairs = [*zip(target.elts, node.value.elts, strict=False)]
+        for each, value in pairs:
+            if isinstance(each, ast.Name) and each.id == name:
                 return value
-        return None
+    return None
 
 
 def lines() -> Iterator[str]:
@@ -211,12 +267,16 @@ def lines() -> Iterator[str]:
 
 
 def _table(found: list[Message]) -> Iterator[str]:
-    if any(message.hint for message in found):
+    """Yield a row for each message; where one comes with several hints, they share its row."""
+    hints: dict[str, list[str]] = {}
+    for message in found:
+        hints.setdefault(code(message.text), []).extend([_cell(message.hint)] if message.hint else [])
+    if any(hints.values()):
         yield "\n| message | what to do |\n|---|---|"
-        yield from (f"| {code(message.text)} | {_cell(message.hint)} |" for message in found)
+        yield from (f"| {text} | {' Or: '.join(each)} |" for text, each in hints.items())
     elif found:
         yield "\n| message |\n|---|"
-        yield from (f"| {code(message.text)} |" for message in found)
+        yield from (f"| {text} |" for text in hints)
 
 
 def _cell(hint: str) -> str:

@@ -174,6 +174,9 @@ def test_the_picture_of_a_terminal_is_what_the_commands_print(tmp_path: Path) ->
         ("has no declared classes, by which it could be one-hot", "UsageError"),
         ("which no array of numbers needs; nothing was run", "UnsafePickle"),
         ("it is a tar archive, and none of its members is a batch of CIFAR's", "DecodeError"),
+        ("none of the folders in \u2026 can be written to: \u2026", "StorageError"),
+        ("its own header says otherwise than the central directory", "DecodeError"),
+        ("records are all that are declared, and", "ContentError"),
     ],
 )
 def test_an_error_is_found_by_its_message(message: str, name: str) -> None:
@@ -183,6 +186,14 @@ def test_an_error_is_found_by_its_message(message: str, name: str) -> None:
     section = page.partition(f"\n### {heading}\n")[2].partition("\n### ")[0]
 
     assert message in section
+
+
+def test_a_message_has_one_row() -> None:
+    """Whatever hints it comes with: they stand side by side."""
+    page = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
+    for section in page.split("\n### "):
+        rows = re.findall(r"(?m)^\| (`+ ?.*? ?`+) \|", section)
+        assert len(rows) == len(set(rows)), section.partition("\n")[0]
 
 
 def test_every_class_of_errors_has_its_section() -> None:
