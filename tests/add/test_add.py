@@ -826,7 +826,12 @@ class TestRecognition:
                 npy(np.array([["a", "b"]] * 2)),
                 "nothing in it can be declared: x.npy: str32 (2, 2) is not a row of samples that can be declared",
             ),
-            ("x_pkl", pickle.dumps({"about": "nothing"}), "it holds no array, and no list of numbers or texts"),
+            (
+                "x_pkl",
+                pickle.dumps({"about": "nothing"}),
+                "it holds no array, and no list of numbers or texts; left out: x.pkl: 'about': a text, and neither an "
+                "array nor a list of numbers or of text",
+            ),
         ],
     )
     def test_what_has_nothing_to_declare_is_refused(

@@ -187,3 +187,45 @@ def test_inputs_and_labels_in_two_files(manifest: Path, tmp_path: Path) -> None:
     np.testing.assert_array_equal(got.train.images, PIXELS.T)
     assert got.train.labels.tolist() == (KINDS - 1).tolist()
     assert entry["splits"]["train"]["images"] == {"file": "imgs.npz", "key": "arr_0"}
+
+
+class TestWithoutSamples:
+    """Versions, settings and empty arrays stand beside samples, and are none."""
+
+    @pytest.mark.parametrize(("write", "ending"), [(npz, "npz"), (hdf5, "h5")])
+    def test_a_single_value(self, manifest: Path, tmp_path: Path, write: Callable[..., bytes], ending: str) -> None:
+        """It is left out, which is said, and the arrays are read."""
+        data = write(x=np.ones((9, 4)), y=np.arange(9) % 3, version=np.array(2))
+        got, _ = added(manifest, tmp_path, **{f"all_{ending}": data})
+
+        assert (got.train.features.shape, len(got.train.labels)) == ((9, 4), 9)
+        assert "'version' is a single value" in manifest.read_text(encoding="utf-8")
+
+    @pytest.mark.parametrize(("write", "ending"), [(npz, "npz"), (hdf5, "h5"), (mat, "mat")])
+    def test_an_empty_array(self, manifest: Path, tmp_path: Path, write: Callable[..., bytes], ending: str) -> None:
+        """As MATLAB's []: no axis of it is asked for."""
+        data = write(x=np.ones((9, 4)), y=np.arange(9) % 3, notes=np.zeros((0, 0)))
+        got, _ = added(manifest, tmp_path, **{f"all_{ending}": data})
+
+        assert (got.train.features.shape, len(got.train.labels)) == ((9, 4), 9)
+        assert "'notes' is empty: float64 (0, 0)" in manifest.read_text(encoding="utf-8")
+
+    def test_nothing_else(self, manifest: Path, tmp_path: Path) -> None:
+        """Then the file is refused, by what it holds."""
+        assert refused(manifest, tmp_path, all_npz=npz(version=np.array(2))) == (
+            "all.npz: it holds no array, and no list of numbers or texts; "
+            "left out: all.npz: 'version' is a single value\n  Save its samples as arrays of numbers.\n"
+        )
+        assert refused(manifest, tmp_path, all_npz=npz(x=np.zeros((0, 3)), y=np.zeros(0, int))) == (
+            "all.npz: it has no samples\n  Leave it out, or name the one that you meant.\n"
+        )
+
+    def test_all_are_dropped(self, manifest: Path, tmp_path: Path) -> None:
+        """Somebody left out too much."""
+        data = npz(x=np.ones((9, 4)), y=np.arange(9) % 3)
+        result = add(manifest, *put(tmp_path, all_npz=data), "--ship", "--drop", "x", "--drop", "y")
+
+        assert (result.exit_code, result.stderr) == (
+            2,
+            "error: --drop y: without it, no array is left\n  Leave out fewer of them.\n",
+        )

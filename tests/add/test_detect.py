@@ -107,10 +107,11 @@ def test_a_line_for_excel(manifest: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("protocol", [0, 1, 2, 4])
 @pytest.mark.parametrize("value", [(1, 2), "a text", {}, []])
 def test_a_pickle_of_no_array(manifest: Path, tmp_path: Path, protocol: int, value: object) -> None:
-    """Of the protocols that are letters, too."""
-    result = refusal(manifest, tmp_path, "all_pkl", pickle.dumps(value, protocol))
+    """Of the protocols that are letters, too; what it holds instead is said."""
+    reason, _, rest = refusal(manifest, tmp_path, "all_pkl", pickle.dumps(value, protocol)).partition("; left out: ")
 
-    assert result == "it holds no array, and no list of numbers or texts"
+    assert reason == "it holds no array, and no list of numbers or texts"
+    assert ("neither an array nor a list of numbers or of text" in rest) == (value != {})
 
 
 @pytest.mark.parametrize("text", ["1 2\n3 4\n5 6\n", " 0.5  18.0\n 0.7   0.0\n12.5  1.0\n", "a\tb\n1\t2\n3\t4\n"])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image, ImageOps
 
 from tests.add.test_images import picture, write
 from tests.formats.test_audio import wav
@@ -299,3 +301,58 @@ def test_words_in_front_of_numbers(manifest: Path, tmp_path: Path) -> None:
         "If they are, put those of each into a folder of its own; if not, --label none.",
     )
     assert added(manifest, path, "--label", "none").train.fields == ("images",)
+
+
+class TestOptionsOfFolders:
+    """`--option` holds for a folder of files as for an archive of them."""
+
+    @pytest.mark.parametrize("form", ["folder", "zip"])
+    def test_a_mode(self, manifest: Path, tmp_path: Path, form: str) -> None:
+        """All are converted, and the shape is that of the mode."""
+        path = _path(form, tmp_path, {f"{kind}/{i}.png": picture(i) for kind in "ab" for i in range(3)})
+        got = added(manifest, path, "--option", "mode=L")
+        data = io.BytesIO(picture(1))
+        np.testing.assert_array_equal(got.train.images[1], np.asarray(Image.open(data).convert("L")))
+
+    @pytest.mark.parametrize("form", ["folder", "zip"])
+    @pytest.mark.parametrize(("kind", "orientation"), [("JPEG", 6), ("JPEG", 3), ("PNG", 8), ("TIFF", 6)])
+    def test_pictures_are_turned(self, manifest: Path, tmp_path: Path, form: str, kind: str, orientation: int) -> None:
+        """The shape is that of the turned pictures, as Pillow has them."""
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        data = io.BytesIO()
+        Image.fromarray(np.arange(120, dtype=np.uint8).reshape(5, 8, 3)).save(data, kind, exif=exif)
+        files = {f"{pet}/{i}.{kind[:4].lower()}": data.getvalue() for pet in ("cat", "dog") for i in range(2)}
+        path = _path(form, tmp_path, files)
+        got = added(manifest, path, "--option", "orientation=apply")
+
+        np.testing.assert_array_equal(got.train.images[0], np.asarray(ImageOps.exif_transpose(Image.open(data))))
+
+    @pytest.mark.parametrize("form", ["folder", "zip"])
+    @pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
+    def test_an_encoding(self, manifest: Path, tmp_path: Path, form: str, encoding: str) -> None:
+        """Texts are read by it, also where letters have two bytes."""
+        files = {f"{kind}/{i}.txt": f"Größe {i}".encode(encoding) for kind in ("neg", "pos") for i in range(2)}
+        got = added(manifest, _path(form, tmp_path, files), "--option", f"encoding={encoding}")
+
+        assert list(got.train.texts) == ["Größe 0", "Größe 1"] * 2
+
+    @pytest.mark.parametrize("form", ["folder", "zip"])
+    def test_no_such_option(self, manifest: Path, tmp_path: Path, form: str) -> None:
+        """A slip of the pen is not passed over."""
+        path = _path(form, tmp_path, {f"{kind}/{i}.png": picture(i) for kind in "ab" for i in range(3)})
+
+        assert refused(manifest, path, "--option", "modus=L") == (
+            "--option modus: format 'images' has no such option; did you mean 'mode'?",
+            "Correct it, or leave it out.",
+        )
+
+
+@pytest.mark.parametrize("form", ["folder", "zip"])
+def test_texts_whose_names_end_in_capitals(manifest: Path, tmp_path: Path, form: str) -> None:
+    """As some programs of Windows write them, and others beside."""
+    names = ("neg/0.TXT", "neg/1.TXT", "pos/0.TXT", "pos/1.txt")
+    got = added(manifest, _path(form, tmp_path, {name: name.encode() for name in names}))
+
+    labels = [got.classes[label] for label in got.train.labels]
+    assert sorted(zip(got.train.texts, labels, strict=True)) == [(name, name[:3]) for name in names]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 from pathlib import Path
 from typing import Any
@@ -242,3 +243,58 @@ def test_names_that_fields_have_already(manifest: Path, tmp_path: Path) -> None:
     got, more = (get(name, manifest=manifest, offline=True) for name in ("mine", "more"))
     np.testing.assert_array_equal(got.train.features, [[i, i / 2] for i in range(20)])
     assert (got.train.fields, more.train.fields) == (("features", "labels"), ("labels", "label", "target"))
+
+
+def _stream(table: pa.Table, path: Path, rows: int) -> Path:
+    """An Arrow stream, so many rows a batch."""
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, table.schema) as stream:
+        stream.write_table(table, max_chunksize=rows)
+    return path
+
+
+class TestColumnsThatAreNotRead:
+    """They are named, however many they are."""
+
+    @pytest.mark.parametrize("form", ["parquet", "arrow"])
+    def test_none_is_read(self, manifest: Path, tmp_path: Path, form: str) -> None:
+        """The file is refused by what its columns hold."""
+        rows = [{"day": datetime.date(2026, 1, 1)}] * 3
+        added = Added(manifest, tmp_path / "made", form, {"all": rows})
+
+        assert (added.result.exit_code, added.stderr) == (
+            1,
+            f"error: all.{form}: none of its columns can be read; 'day' holds values of the type date32[day], which "
+            "is not read\n  Save what is to be learned from as numbers or as text.\n",
+        )
+
+    @pytest.mark.parametrize("form", ["parquet", "arrow"])
+    def test_no_rows(self, manifest: Path, tmp_path: Path, form: str) -> None:
+        """There is nothing to learn from, whatever the columns."""
+        path = put(tmp_path / "made", **{f"all_{form}": b""})[0]
+        table = pa.table({"x": pa.array([], pa.int64()), "s": pa.array([], pa.string())})
+        pq.write_table(table, path) if form == "parquet" else feather.write_feather(table, path)
+        result = add(manifest, path, "--ship")
+
+        assert (result.exit_code, result.stderr) == (
+            1,
+            f"error: {path}: it has no samples\n  Leave it out, or name the one that you meant.\n",
+        )
+
+    @pytest.mark.parametrize("form", ["parquet", "arrow"])
+    def test_two_columns_of_one_path(self, manifest: Path, tmp_path: Path, form: str) -> None:
+        """`a.b` may be a name with a dot, or a part of the group `a`: never the values of one under both names."""
+        rows = [{"a.b": i, "x": i / 2, "a": {"b": -i}} for i in range(9)]
+        added = Added(manifest, tmp_path / "made", form, {"all": rows})
+
+        assert added.get().train.fields == ("x",)
+        assert f"left out: all.{form}: 'a.b' is the name of several columns\n" in added.stderr
+
+    def test_a_null_list_in_an_early_batch(self, manifest: Path, tmp_path: Path) -> None:
+        """The batches behind it do not matter any more."""
+        table = pa.table({"x": range(9), "l": [[1], None, *[[2]] * 7]})
+        path = _stream(table, put(tmp_path / "made", all_arrow=b"")[0], rows=3)
+        result = add(manifest, path, "--ship", "--name", "mine")
+
+        assert result.exit_code == 0, result.output
+        assert "left out: all.arrow: 'l' has null in one sample\n" in result.stderr
+        assert get("mine", manifest=manifest, offline=True).train.x.tolist() == list(range(9))

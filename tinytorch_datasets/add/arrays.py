@@ -44,7 +44,25 @@ def described(infos: Sequence[FileInfo], choices: Choices) -> list[FileInfo]:
         DecodeError: Which axis of an array counts the samples is not certain.
     """
     chosen = _chosen(infos, choices) if choices.target or choices.drop or choices.missing else list(infos)
-    return _with_samples_first(chosen, choices.samples)
+    return _with_samples_first(_with_samples(chosen), choices.samples)
+
+
+def _with_samples(infos: Sequence[FileInfo]) -> list[FileInfo]:
+    """Return what files hold but for arrays that count no samples: single values, and empty ones beside others."""
+    hold_any = any(array.shape and 0 not in array.shape for info in infos for array in info.arrays)
+    kept = list[FileInfo]()
+    for info in infos:
+        arrays, left_out = list[ArrayInfo](), list(info.left_out)
+        for array in info.arrays:
+            shown = repr(array.key) if array.key else "it"
+            if array.per == "sample" and not array.shape:
+                left_out.append(f"{shown} is a single value")
+            elif hold_any and 0 in array.shape:
+                left_out.append(f"{shown} is empty: {array.dtype} {array.shape}")
+            else:
+                arrays.append(array)
+        kept.append(replace(info, arrays=tuple(arrays), left_out=tuple(left_out)))
+    return kept
 
 
 def _chosen(infos: Sequence[FileInfo], choices: Choices) -> list[FileInfo]:
@@ -65,6 +83,9 @@ def _chosen(infos: Sequence[FileInfo], choices: Choices) -> list[FileInfo]:
         kept = [array for array in info.arrays if not _names(array, info) & set(choices.drop)]
         its = tuple(replace(a, field="labels") if _names(a, info) & set(choices.target) else a for a in kept)
         chosen.append(replace(info, arrays=its))
+    if choices.drop and not any(info.arrays for info in chosen):
+        what = f"--drop {choices.drop[-1]}: without it, no array is left"
+        raise UsageError(what, hint="Leave out fewer of them.")
     return [info for info in chosen if info.arrays]
 
 

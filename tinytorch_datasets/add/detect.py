@@ -83,7 +83,9 @@ def detect(
         choices = replace(choices, files=(*(name for _, name in files), *choices.passed_over))
     inspects = {"images": images.inspect_files, "audio": audio.inspect_files, "texts": texts.inspect_files}
     for name, inspect in inspects.items():
-        if len(files) > 1 and form in (None, name) and (of_files := inspect(files, is_said=form == name)):
+        typed = options or {}
+        if len(files) > 1 and form in (None, name) and (of_files := inspect(files, typed, is_said=form == name)):
+            of_files = replace(of_files, options={**of_files.options, **parse_options(name, typed)})
             return samples.describe([of_files], choices, form)
     if len(files) > 1 and form is None:
         samples.refuse_mixture(files[0][0].parent, [name for _, name in files], is_packed=False)
@@ -106,6 +108,9 @@ def detect(
         raise UsageError(what, hint="Leave out fewer of them.")
     if not infos:
         raise DecodeError(every[0][0], "it holds no file that may be data", hint="Name the one that you meant.")
+    shapes = [array.shape for info in infos for array in info.arrays]
+    if shapes and all(shape[:1] == (0,) for shape in shapes):
+        raise DecodeError(infos[0].path, "it has no samples", hint="Leave it out, or name the one that you meant.")
     if choices.label is not None and infos[0].format not in samples.KINDS:
         what = f"--label is of samples that are a file each, and {infos[0].file} is {infos[0].format}"
         raise UsageError(what, hint="Leave it out; --target NAME is the column, or the array, that is the label.")

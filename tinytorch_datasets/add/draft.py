@@ -88,7 +88,7 @@ def draft(infos: Sequence[FileInfo], given: Callable[[str], str | None]) -> Draf
         reason = "it has positions of samples in splits, and nothing that they are of"
         raise DecodeError(infos[0].path, reason, hint=f"Declare them in the entry of the samples: {positions.hint}.")
     if not every_part:
-        reason = "it holds no array, and no list of numbers or texts"
+        reason = "it holds no array, and no list of numbers or texts" + "".join(f"; left out: {x}" for x in left_out)
         raise DecodeError(infos[0].path, reason, hint="Save its samples as arrays of numbers.")
     lists = [part for part in every_part if _may_name_classes(part)]
     parts = _sorted_out(every_part, left_out, lists)
@@ -146,9 +146,8 @@ def _sorted_out(parts: list[_Part], left_out: list[str], lists: list[_Part]) -> 
         if _can_be_declared(part.array):
             kept.append(part)
         else:
-            left_out.append(
-                f"{_location(part)}: {part.array.dtype} {part.array.shape} is not a row of samples that can be declared"
-            )
+            what = f"{part.array.dtype} {part.array.shape} is not a row of samples that can be declared"
+            left_out.append(f"{_location(part)}: {'has no samples' if part.array.shape[0] == 0 else what}")
     hint = "Say which split each file is: --split NAME=FILE." if kept else "Save its samples as arrays of numbers."
     _ask_for_splits(kept)
     # One of numbered files is no whole split, whose other samples could be left out.

@@ -36,6 +36,9 @@ def describe(infos: Sequence[FileInfo], choices: Choices) -> list[FileInfo]:
         raise UsageError(what, hint="Leave it out.")
     groups: dict[tuple[str, ...], list[FileInfo]] = {}
     for info in infos:
+        if not info.arrays:
+            reason = "none of its columns can be read" + "".join(f"; {what}" for what in info.left_out)
+            raise DecodeError(info.path, reason, hint="Save what is to be learned from as numbers or as text.")
         groups.setdefault(tuple(array.key for array in info.arrays), []).append(info)
     described = {info.path: info for group in groups.values() for info in _TypedColumns(group, choices).describe()}
     choices.refuse_unused_marks([array for info in described.values() for array in info.arrays])

@@ -89,8 +89,12 @@ def _is_sound(name: str, data: bytes) -> bool:
     return ending(name) in SOUNDS and (is_wav(data) or kind_of_sound(data) is not None)
 
 
-def inspect_files(files: Sequence[tuple[Path, str]], *, is_said: bool = False) -> FileInfo | None:
+def inspect_files(
+    files: Sequence[tuple[Path, str]], given: Mapping[str, Any], *, is_said: bool = False
+) -> FileInfo | None:
     """Return the splits of files, each with its path and its name, if most are recordings, or said to be; else None.
+
+    No option that was `given` changes what is found.
 
     Raises:
         DecodeError: One is damaged, or they are not alike.

@@ -83,7 +83,7 @@ def _detect(head: bytes, path: Path) -> Detection | None:
     else:
         one = kind_of_picture(head) if kind_of(head) else ""
         return Detection(Certainty.CERTAIN, lambda: _refuse_one(path, one)) if one else None
-    return Detection(Certainty.CERTAIN, lambda: _inspect(path)) if is_it else None
+    return Detection(Certainty.CERTAIN, lambda **given: _inspect(path, given), takes_options=True) if is_it else None
 
 
 def _refuse_one(path: Path, kind: str) -> NoReturn:
@@ -91,10 +91,12 @@ def _refuse_one(path: Path, kind: str) -> NoReturn:
     raise DecodeError(path, reason, hint="Add the folder, or the archive, that all of its pictures are in.")
 
 
-def inspect_files(files: Sequence[tuple[Path, str]], *, is_said: bool = False) -> FileInfo | None:
+def inspect_files(
+    files: Sequence[tuple[Path, str]], given: Mapping[str, Any], *, is_said: bool = False
+) -> FileInfo | None:
     """Return the splits of files, each with its path and its name, if they are pictures in folders; else None.
 
-    Where a person says that they are, they need not be most of the files.
+    Where a person says that they are, they need not be most of the files. `given` are options as they were typed.
 
     Raises:
         DecodeError: One is damaged, or their classes are not certain.
@@ -106,7 +108,7 @@ def inspect_files(files: Sequence[tuple[Path, str]], *, is_said: bool = False) -
     headers, others = survey(_opened(files), is_packed=False)
     if not headers:
         return None
-    return _describe(Path(roots.pop()), headers, others)
+    return _describe(Path(roots.pop()), headers, others, given)
 
 
 def _opened(files: Sequence[tuple[Path, str]]) -> Iterator[tuple[str, Path, Stream]]:
@@ -115,25 +117,27 @@ def _opened(files: Sequence[tuple[Path, str]]) -> Iterator[tuple[str, Path, Stre
             yield name, path, stream
 
 
-def _inspect(path: Path) -> FileInfo:
+def _inspect(path: Path, given: Mapping[str, Any]) -> FileInfo:
     formats.of("images").check_libraries()
     files = files_of(path, limit=INSPECTED_BYTES, limit_reason=INSPECTED)
-    return _describe(path, *survey(((member.name, path, stream) for member, stream in files), is_packed=True))
+    surveyed = survey(((member.name, path, stream) for member, stream in files), is_packed=True)
+    return _describe(path, *surveyed, given)
 
 
-def _describe(path: Path, headers: Mapping[str, Summary], others: Sequence[str]) -> FileInfo:
+def _describe(path: Path, headers: Mapping[str, Summary], others: Sequence[str], given: Mapping[str, Any]) -> FileInfo:
     """Return the splits of an archive, or of files: their pictures, and labels where folders are classes."""
     if not headers:
         reason = "it is an archive of pictures by their names, and none of them is one that is read"
         raise DecodeError(path, reason, hint="Unpack it, and add the files in it.")
     own = [name for name in others if not is_litter(name)]
     groups = grouped(path, sorted(headers), own, "pictures")
-    mode, note = common_mode(path, headers)
+    mode, note = (given["mode"], "") if given.get("mode") in ARRAYS else common_mode(path, headers)
     channels, dtype = ARRAYS[mode]
-    sizes = [{of.size[axis] for of in headers.values()} for axis in (0, 1)]
+    is_turned = given.get("orientation") == "apply"
+    sizes = [{(of.upright if is_turned else of.size)[axis] for of in headers.values()} for axis in (0, 1)]
     shape = (*(one.pop() if len(one) == 1 else None for one in sizes), *([channels] if channels else []))
     natural = {of.mode for of in headers.values()} == {mode}
-    if turned := sum(of.is_turned for of in headers.values()):
+    if not is_turned and (turned := sum(of.is_turned for of in headers.values())):
         note += f"{'; ' * bool(note)}{turned:,} are to be turned by their EXIF: orientation: apply does so"
     options: dict[str, Any] = {} if natural else {"mode": mode}
     levels = groups[0].label_folder

@@ -55,40 +55,49 @@ def _check(options: Mapping[str, Any], fields: Iterable[str], splits: Iterable[s
 
 def _detect(head: bytes, path: Path) -> Detection | None:
     """Recognize an archive whose texts are in folders that may be their classes."""
+
+    def inspect(**given: Any) -> FileInfo:
+        return _inspect(path, given.get("encoding", "utf-8"))
+
     if is_zip(path):
         with opened_zip(path) as archive:
             files = {name: True for name, entry in archive.entries.items() if entry.is_file}
-        return Detection(Certainty.CERTAIN, lambda: _inspect(path)) if _class_folders(files) else None
+        return Detection(Certainty.CERTAIN, inspect, takes_options=True) if _class_folders(files) else None
     if head[257:262] != b"ustar":
         return None
     begun = [(name, data) for name, data in tar.begun(head, path) if not is_litter(name)]
     is_it = any("/" in name for name, _ in begun) and all(_may_be_text(name, data) for name, data in begun)
-    return Detection(Certainty.CERTAIN, lambda: _inspect(path)) if is_it else None
+    return Detection(Certainty.CERTAIN, inspect, takes_options=True) if is_it else None
 
 
-def _may_be_text(name: str, data: bytes) -> bool:
-    return b"\0" not in data and ending(name) in SUFFIXES
+def _may_be_text(name: str, data: bytes, encoding: str = "utf-8") -> bool:
+    is_wide = (encoding_of(encoding) or "").startswith(("utf-16", "utf-32"))
+    return (is_wide or b"\0" not in data) and ending(name) in SUFFIXES
 
 
-def _files(path: Path) -> dict[str, bool]:
+def _files(path: Path, encoding: str) -> dict[str, bool]:
     """Return the name of each file in an archive, and whether it may be text."""
     if is_zip(path):
         with opened_zip(path) as archive:
             names = [name for name, entry in archive.entries.items() if entry.is_file and not is_litter(name)]
-            return {name: _may_be_text(name, archive.member(name, name, ()).some(HEAD_BYTES)) for name in names}
+            heads = {name: archive.member(name, name, ()).some(HEAD_BYTES) for name in names}
+            return {name: _may_be_text(name, head, encoding) for name, head in heads.items()}
     limit = max(INSPECTED_BYTES, path.stat().st_size)
     files = tar.files(path, limit=limit, limit_reason=INSPECTED)
-    return {name: _may_be_text(name, stream.some(HEAD_BYTES)) for name, stream in files if not is_litter(name)}
+    heads = {name: stream.some(HEAD_BYTES) for name, stream in files if not is_litter(name)}
+    return {name: _may_be_text(name, head, encoding) for name, head in heads.items()}
 
 
 def _class_folders(files: Mapping[str, bool]) -> dict[str, dict[str, dict[str, int]]]:
     return class_folders(name for name, is_text in files.items() if is_text and ending(name) in SUFFIXES)
 
 
-def inspect_files(files: Sequence[tuple[Path, str]], *, is_said: bool = False) -> FileInfo | None:
+def inspect_files(
+    files: Sequence[tuple[Path, str]], given: Mapping[str, Any], *, is_said: bool = False
+) -> FileInfo | None:
     """Return the splits of files, each with its path and its name, that are texts in folders of classes; else None.
 
-    Where a person says that they are, they need not be most of the files.
+    Where a person says that they are, they need not be most of the files. `given` are options as they were typed.
 
     Raises:
         DecodeError: Others are among them.
@@ -99,14 +108,14 @@ def inspect_files(files: Sequence[tuple[Path, str]], *, is_said: bool = False) -
     texts = dict[str, bool]()
     for path, name in files:
         with opened(path) as stream:
-            texts[name] = _may_be_text(name, stream.some(HEAD_BYTES))
+            texts[name] = _may_be_text(name, stream.some(HEAD_BYTES), given.get("encoding", "utf-8"))
     if not (is_said and any(texts.values())) and not _class_folders(texts):
         return None
     return _describe(Path(roots.pop()), texts)
 
 
-def _inspect(path: Path) -> FileInfo:
-    return _describe(path, _files(path))
+def _inspect(path: Path, encoding: str = "utf-8") -> FileInfo:
+    return _describe(path, _files(path, encoding))
 
 
 def _describe(path: Path, files: Mapping[str, bool]) -> FileInfo:

@@ -174,10 +174,14 @@ def check_png(member: Member) -> None:
 
 def is_turned(image: Image) -> bool:
     """Check whether a camera says, by EXIF or by a tag of TIFF, that a picture is to be turned or mirrored."""
+    return _orientation(image) in range(2, 9)
+
+
+def _orientation(image: Image) -> Any:
     try:
-        return ("exif" in image.info or image.format == "TIFF") and image.getexif().get(0x0112, 1) in range(2, 9)
+        return image.getexif().get(0x0112, 1) if "exif" in image.info or image.format == "TIFF" else 1
     except Exception:  # what a camera says of it, in untrusted bytes
-        return False
+        return 1
 
 
 def words_of(error: BaseException) -> str:
@@ -187,11 +191,15 @@ def words_of(error: BaseException) -> str:
 
 
 class Summary(NamedTuple):
-    """What the header of a picture says, in plain values: its mode, height and width, and whether EXIF turns it."""
+    """What the header of a picture says, in plain values: its mode, height and width, and whether EXIF turns it.
+
+    `upright` are height and width when it is turned so.
+    """
 
     mode: str
     size: tuple[int, int]
     is_turned: bool
+    upright: tuple[int, int]
 
 
 def survey(files: Iterable[tuple[str, Path, Stream]], *, is_packed: bool) -> tuple[dict[str, Summary], list[str]]:
@@ -230,4 +238,7 @@ def _summary(member: Member, stream: Stream) -> Summary:
     if header.width * header.height > MOST_PIXELS:
         member.fail(f"it is {header.size}, and the most that is read is {MOST_PIXELS:,} pixels")
     with header.image:
-        return Summary(header.mode, (header.height, header.width), is_turned(header.image))
+        size = (header.height, header.width)
+        # Of TIFF, Pillow states the turned size.
+        is_on_side = header.kind != "TIFF" and _orientation(header.image) in range(5, 9)
+        return Summary(header.mode, size, is_turned(header.image), size[::-1] if is_on_side else size)

@@ -280,15 +280,16 @@ def ending(name: str) -> str:
 def class_folders(names: Iterable[str]) -> dict[str, dict[str, dict[str, int]]]:
     """Return the folders of samples in the folders that hold several such: how many are of each ending.
 
-    >>> class_folders(["train/neg/1.txt", "train/pos/1.txt", "train/pos/2.txt", "other/1.txt"])
-    {'train': {'neg': {'.txt': 1}, 'pos': {'.txt': 2}}}
+    >>> class_folders(["train/neg/1.txt", "train/pos/1.txt", "train/pos/2.TXT", "other/1.txt"])
+    {'train': {'neg': {'.txt': 1}, 'pos': {'.txt': 1, '.TXT': 1}}}
     """
     found: dict[str, dict[str, dict[str, int]]] = {}
     for name in names:
         if name.count("/") and not is_litter(name):
             above, _, folder = name.rpartition("/")[0].rpartition("/")
             endings = found.setdefault(above, {}).setdefault(folder, {})
-            endings[ending(name)] = endings.get(ending(name), 0) + 1
+            own = name[len(name) - len(ending(name)) :]  # patterns tell .TXT from .txt
+            endings[own] = endings.get(own, 0) + 1
     return {above: folders for above, folders in found.items() if len(folders) > 1}
 
 
@@ -300,14 +301,14 @@ def patterns(
     Raises:
         DecodeError: There are no such patterns.
     """
-    endings = {ending for of in folders.values() for ending in of}
-    if len(endings) > 1:
-        place = above or "its folders"
-        reason = f"its {kind} in {place} end in {' and in '.join(repr(end) for end in sorted(endings))}"
+    endings = sorted({ending for of in folders.values() for ending in of})
+    if len({ending.lower() for ending in endings}) > 1:
+        reason = f"its {kind} in {above or 'its folders'} end in {' and in '.join(map(repr, endings))}"
         raise DecodeError(path, reason, hint="Write the entry by hand, with the patterns of the members.")
-    front, back = f"{above}/" if above else "", f"/*{endings.pop()}"
+    front = f"{above}/" if above else ""
     number = sum(sum(of.values()) for of in folders.values())
-    for these in ([f"{front}*{back}"], [f"{front}{folder}{back}" for folder in folders]):
+    apart = [f"{front}{folder}/*{ending}" for folder, of in folders.items() for ending in sorted(of)]
+    for these in ([f"{front}*/*{ending}" for ending in endings], apart):
         matchers = [Pattern(pattern).matches for pattern in these]
         if sum(any(matches(name) for matches in matchers) for name in files) == number:
             return these
@@ -370,9 +371,8 @@ def grouped(path: Path, names: Sequence[str], others: Iterable[str], kind: str) 
     groups = list[Group]()
     for part in [None] if split is None else values[split]:
         its = [name for name in names if split is None or folders[name][split] == part]
-        levels = [
-            (part or "") if level == split else "*" if level in labels else of[0] for level, of in enumerate(values)
-        ]
+        of_level = {level: "*" if level in labels else of[0] for level, of in enumerate(values)}
+        levels = [(part or "") if level == split else of for level, of in of_level.items()]
         endings = sorted({_raw_ending(name) for name in its})
         made = tuple("/".join([*levels, f"*{ending}"]) for ending in endings)
         for matches in (Pattern(pattern).matches for pattern in made):

@@ -52,6 +52,8 @@ def describe(source: Source) -> tuple[list[Described], list[str]]:
     """Read all of a file; return its columns, and what is left out of it, and why."""
     features = _features(source.schema)
     counts = Counter(source.schema.names)
+    # A column with a dot in its name, and one of a group, may have one name.
+    paths = Counter(".".join(path) for path in leaves(source.schema))
     summaries, left_out = list[_Summary](), list[str]()
     for path, kind in leaves(source.schema).items():
         name = ".".join(path)
@@ -61,7 +63,7 @@ def describe(source: Source) -> tuple[list[Described], list[str]]:
             continue  # its parts are columns
         if len(path) == 1 and _INDEX.fullmatch(name):
             left_out.append(f"{name!r} is the index of a pandas frame")
-        elif counts[path[0]] > 1:
+        elif counts[path[0]] > 1 or paths[name] > 1:
             left_out.append(f"{name!r} is the name of several columns")
         elif feature.get("_type") in _MEDIA or _is_media(source.schema, path):
             left_out.append(f"{path[0]!r} holds files, such as pictures or sounds, which are not read")
@@ -117,8 +119,10 @@ class _Summary:
         import pyarrow as pa
         import pyarrow.compute as pc
 
+        if self._wrong:
+            return
         array, stored = storage(self.picked.of(batch)), self.picked.stored
-        if stored.depth and not self._wrong:
+        if stored.depth:
             try:
                 array, shapes = unnested(array, stored.depth)
             except NoArray as error:
