@@ -354,5 +354,6 @@ def test_texts_whose_names_end_in_capitals(manifest: Path, tmp_path: Path, form:
     names = ("neg/0.TXT", "neg/1.TXT", "pos/0.TXT", "pos/1.txt")
     got = added(manifest, _path(form, tmp_path, {name: name.encode() for name in names}))
 
+    assert got.classes
     labels = [got.classes[label] for label in got.train.labels]
     assert sorted(zip(got.train.texts, labels, strict=True)) == [(name, name[:3]) for name in names]
