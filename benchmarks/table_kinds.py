@@ -151,6 +151,13 @@ class Kind(NamedTuple):
 
 
 TEN = {"features": (0, 9)}
+RECORD = {
+    "id": numbers("int64"),
+    "value": numbers("float64"),
+    "text": TEXT,
+    "kind": classes(WORDS),
+    "good": {"dtype": "bool"},
+}
 PASSENGER = ["id", "level", "full_name", "sex", "age", "siblings", "ticket", "fare", "cabin", "port"]
 KINDS: dict[str, Kind] = {
     "whole numbers": Kind(
@@ -253,28 +260,6 @@ KINDS: dict[str, Kind] = {
         {"delimiter": "whitespace"},
         READ_CSV % r', sep=r"\s+"',
     ),
-    "json lines": Kind(
-        records,
-        {
-            "id": numbers("int64"),
-            "value": numbers("float64"),
-            "text": TEXT,
-            "kind": classes(WORDS),
-            "good": {"dtype": "bool"},
-        },
-        read=READ_JSON,
-        form="jsonl",
-    ),
-    "parquet": Kind(
-        records,
-        {
-            "id": numbers("int64"),
-            "value": numbers("float64"),
-            "text": TEXT,
-            "kind": classes(WORDS),
-            "good": {"dtype": "bool"},
-        },
-        read=READ_PARQUET,
-        form="parquet",
-    ),
+    "json lines": Kind(records, RECORD, read=READ_JSON, form="jsonl"),
+    "parquet": Kind(records, RECORD, read=READ_PARQUET, form="parquet"),
 }

@@ -677,7 +677,7 @@ class TestLarge:
         part = place.root / "large.bin.part"
         with PartialFile(part, File("large.bin", len(self.RIGHT), sha256(self.RIGHT))) as partial:
             partial.write(self.RIGHT[:-3])
-            until(lambda: partial._growing is not None and partial._growing._hashed > 0)  # it has it open
+            until(lambda: partial._growing is not None and partial._growing.hashed > 0)  # it has it open
             part.unlink()
             partial.write(b"end")
             assert partial.matches()

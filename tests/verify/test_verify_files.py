@@ -395,10 +395,10 @@ class TestGrowing:
             file.truncate(3 * 2**24)
             digest.after_write(file.fileno())
             until = time.monotonic() + 60
-            while digest._hashed < 3 * 2**24 and time.monotonic() < until:
+            while digest.hashed < 3 * 2**24 and time.monotonic() < until:
                 time.sleep(0.001)
 
-            assert digest._hashed == 3 * 2**24
+            assert digest.hashed == 3 * 2**24
             assert waits.call_count == 1
             assert "tinytorch-datasets-sync" in {thread.name for thread in threading.enumerate()}
             is_hashed.set()

@@ -181,7 +181,7 @@ class GrowingDigest:
         self._grown = threading.Condition()
         self._bytes, self._is_ended, self._is_alone = 0, False, True
         self._about: tuple[int, int] | None = None  # the file after the last write
-        self._sha256, self._hashed = hashlib.sha256(), 0
+        self._sha256, self.hashed = hashlib.sha256(), 0  # of so many bytes
         self.error: OSError | None = None  # the disk did not take all that was written, which a system says once
         self._syncing: threading.Thread | None = None
         self._thread = start_thread(self._work, "tinytorch-datasets-hash")
@@ -212,11 +212,11 @@ class GrowingDigest:
         with self._grown:
             self._is_ended = True
             if fd is None:
-                self._bytes = self._hashed
+                self._bytes = self.hashed
             self._grown.notify()
         if self._thread is not None:
             self._thread.join()
-        if fd is None or self._thread is None or self.error is not None or self._hashed != self._bytes:
+        if fd is None or self._thread is None or self.error is not None or self.hashed != self._bytes:
             return None
         self.before_write(fd)
         return self._sha256.hexdigest() if self._is_alone else None
@@ -234,17 +234,17 @@ class GrowingDigest:
         buffer, synced = memoryview(bytearray(CHUNK_BYTES)), 0
         while self.error is None:
             with self._grown:
-                while self._hashed >= self._bytes and not self._is_ended:
+                while self.hashed >= self._bytes and not self._is_ended:
                     self._grown.wait()
-                left = self._bytes - self._hashed
+                left = self._bytes - self.hashed
             if left <= 0 or not (count := file.readinto(buffer[:left])):
                 return
             self._sha256.update(buffer[:count])
-            self._hashed += count
+            self.hashed += count
             # In a thread, for a disk takes about as long as hashing does; Windows syncs only what it may write.
             is_syncing = self._syncing is not None and self._syncing.is_alive()
-            if self._hashed - synced >= SYNC_BYTES and not is_syncing and os.name != "nt":
-                synced = self._hashed
+            if self.hashed - synced >= SYNC_BYTES and not is_syncing and os.name != "nt":
+                synced = self.hashed
                 sync = partial(self._sync, file.fileno())
                 self._syncing = start_thread(sync, "tinytorch-datasets-sync")
                 if self._syncing is None:  # no thread is left
