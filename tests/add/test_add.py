@@ -1197,6 +1197,20 @@ class TestUpdate:
             f"  The manifest is as it was: first correct mine.fields.labels.classes ({at})."
         )
 
+    def test_a_new_class_in_a_new_row_is_named_with_the_line_of_the_others(self, mine: Path) -> None:
+        """The number of samples is another one too, which `update` could say; the class it cannot."""
+        path, before = mine.parent / "datasets/mine/train.csv", mine.read_bytes()
+        last = path.read_bytes().splitlines()[-1]
+        path.write_bytes(path.read_bytes() + last.rpartition(b",")[0] + b",lily\n")
+        result = self.update(mine)
+
+        at = load_manifest(mine).where("mine", "fields", "labels", "classes")
+        assert (result.exit_code, mine.read_bytes()) == (1, before)
+        assert "'lily' is not one of the" in result.stderr
+        assert result.stderr.splitlines()[-1] == (
+            f"  The manifest is as it was: first correct mine.fields.labels.classes ({at})."
+        )
+
     def test_a_file_that_is_nowhere(self, manifest: Path, tmp_path: Path, serve: Callable[[Path], Served]) -> None:
         """What brings it back: `get` the one that is declared, --fetch the one that its host has."""
         put(tmp_path / "made", mine_npz=npz(x_train=X, y_train=Y))

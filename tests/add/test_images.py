@@ -14,8 +14,9 @@ import yaml
 from PIL import Image
 
 from tests.formats.test_images import png
-from tests.helpers.add_world import add
+from tests.helpers.add_world import add, put
 from tests.helpers.format_writers import member, tarred, zipped
+from tests.helpers.fresh_process import python
 from tinytorch_datasets import get
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (64, 24, 24, 3), np.uint8)
@@ -209,3 +210,22 @@ def test_pictures_and_other_files(manifest: Path, home: Path, tmp_path: Path, fo
     assert "'dog/notes.txt' and 1 more in dog: no picture" in done.stderr
     assert "'cat/a.xml': no picture" in done.stderr
     assert get("mine", manifest=manifest, home=home, offline=True).train.labels.tolist() == [0, 0, 1, 1]
+
+
+@pytest.mark.parametrize("is_packed", [False, True], ids=["a folder", "a zip archive"])
+def test_without_pillow_no_picture_is_called_damaged(is_packed: bool, manifest: Path, tmp_path: Path) -> None:
+    """The library is named that reads them, and what to install."""
+    files = {"pets/cat/0.png": picture(), "pets/dog/0.png": picture(1)}
+    path = put(tmp_path, pets_zip=zipped(files))[0] if is_packed else write(tmp_path, files) / "pets"
+    code = f"""
+import sys
+sys.modules["PIL"] = None
+from tinytorch_datasets.cli import main
+main({["add", str(path), "--ship", "--manifest", str(manifest)]!r})
+"""
+    done = python("-c", code)
+
+    assert (done.returncode, done.stderr) == (
+        2,
+        "error: format 'images' needs PIL, which is not installed\n  pip install 'tinytorch-datasets[images]'\n",
+    )

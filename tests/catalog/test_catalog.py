@@ -289,6 +289,31 @@ class TestTheSamples:
         for name in ("mnist", "fashion-mnist"):
             assert f'data = get("{name}")' in "".join(Page(packaged.pages[name]).words("code"))
 
+    def test_an_open_question_is_no_title(self, tmp_path: Path) -> None:
+        """Until somebody gives it one, a data set is shown by its name; and nobody is told a question mark."""
+        entry = """\
+            mine:
+              title: "?"
+              status: shipped
+              format: csv
+              options: {columns: {labels: kind}}
+              license: "?"
+              source: "?"
+              fields: {labels: {dtype: int64, classes: [rose]}}
+              splits: {train: {samples: 1, file: mine.csv}}
+              files:
+                @mine.csv
+            """
+        written = made(tmp_path, textwrap.dedent(entry), **{"mine.csv": b"kind\nrose\n"})
+
+        assert written.errors == ()
+        assert Page(written.start).words("a").count("mine") == 1
+        assert Page(written.pages["mine"]).words("h1") == ["mine"]
+        assert Page(written.pages["mine"]).words("title") == ["mine"]
+        for page in (written.start, *written.pages.values()):
+            assert '"?"' not in page.read_text("utf-8")
+            assert ">?<" not in page.read_text("utf-8")
+
     def test_what_is_not_on_disk_has_a_page_too(self, packaged: Catalog, no_network: None) -> None:
         """With the line that gets it, and everything that is declared."""
         page = Page(packaged.pages["cifar10"])

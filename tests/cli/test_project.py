@@ -177,6 +177,18 @@ class TestConfig:
         assert ["offline", "yes", "by TINYTORCH_DATASETS_OFFLINE"] in lines
         assert ["mirror", "none", "TINYTORCH_DATASETS_MIRROR is not set"] in lines
 
+    def test_columns_stand_apart_whatever_is_listed(self, folder: Path) -> None:
+        """What is kept of audits has a longer name than all that is always there."""
+        assert run("audit", "tinydigits").exit_code == 0
+        facts = [(fact["name"], fact["value"], fact["why"]) for fact in json.loads(run("config", "--json").stdout)]
+        lines = run("config").stdout.splitlines()
+
+        longest = max(len(name) for name, _, _ in facts)
+        assert "kept reports" in [name for name, _, _ in facts]
+        for line, (name, value, why) in zip(lines, facts, strict=True):
+            assert line.startswith(f"{name:<{longest}} {value}")
+            assert line.endswith(f"  {why}" if why else str(value))
+
     @pytest.mark.skipif(os.name == "nt", reason="rights of folders are others there")
     def test_files_that_are_not_taken(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A person who put one there sees why it is not in force."""

@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -25,7 +26,7 @@ from tests.exporting.conftest import ENTRY, ROWS, Made
 from tests.helpers.declared import declare
 from tests.helpers.format_writers import npz
 from tests.helpers.fresh_process import python
-from tinytorch_datasets import export, exporting, get
+from tinytorch_datasets import export, exporting, get, load_manifest
 from tinytorch_datasets.cli import main
 from tinytorch_datasets.errors import HashMismatch, MissingLibrary, StorageError, UnknownName, UsageError
 from tinytorch_datasets.exporting.kinds.png import class_folders
@@ -468,6 +469,30 @@ class TestTables:
         path = export("made", "csv", tmp_path / "out", manifest=manifest) / "train.csv"
         assert path.read_text() == "signals\nNaN\nINF\n-INF\n"
         np.testing.assert_array_equal(pandas.read_csv(path)["signals"].to_numpy(), values)
+
+
+@pytest.mark.parametrize("kind", ["bibtex", "croissant", "csv", "datapackage"])
+def test_an_open_question_is_exported_as_no_fact(made: Made, tmp_path: Path, kind: str) -> None:
+    """Its title is its name, and nothing says that its license or its source is a question mark."""
+    manifest = made.manifest
+    asked = manifest.read_text().replace("title: Made", 'title: "?"')
+    for fact in ("license", "source"):
+        asked = re.sub(rf"^( *){fact}: .*$", rf'\1{fact}: "?"', asked, flags=re.MULTILINE)
+    manifest.write_text(re.sub(r"^ *(citation|description): .*\n", "", asked, flags=re.MULTILINE))
+    assert load_manifest(manifest).datasets["made"].license == "?"
+
+    path = export("made", kind, tmp_path / "out", manifest=manifest)
+    if kind == "bibtex":
+        assert path.read_text() == "@misc{made,\n  title = {{made}}\n}\n"
+        return
+    if kind == "csv":
+        assert "# made\n\n- Made from: " in (path / "README.md").read_text()
+        return
+    facts = json.loads((path / f"{kind}.json").read_text())
+    assert not {"license", "licenses", "url", "homepage", "sources"} & facts.keys()
+    title = facts["alternateName"] if kind == "croissant" else facts["title"]
+    assert title in ("made", ["made"])
+    assert facts.get("description") == ("made" if kind == "croissant" else None)
 
 
 def test_a_text_that_is_one_for_a_split_is_a_file_beside_the_others(tmp_path: Path) -> None:

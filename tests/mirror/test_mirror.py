@@ -411,6 +411,7 @@ class TestServing:
         assert f"export TINYTORCH_DATASETS_MIRROR={address}</code>" in start
         assert f"$env:TINYTORCH_DATASETS_MIRROR=&quot;{address}&quot;</code>" in start
         assert f"set &quot;TINYTORCH_DATASETS_MIRROR={address}&quot;</code>" in start
+        assert "one of these lines before <code>tinytorch-datasets get NAME</code>: the data comes from" in start
         assert f"data = get(NAME, mirror=&quot;{address}&quot;)</code>" in start
         assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
         assert answer.headers["Content-Security-Policy"].startswith("default-src 'none';")

@@ -141,7 +141,7 @@ def _changed_counts(
         try:
             counts = validate.count_samples(plan, sources, scratch)
         except DecodeError as error:
-            raise error.with_context(where=loaded.where(name), hint=UNCORRECTED) from None
+            raise error.with_context(where=loaded.where(name), hint=_correct_first(loaded, name, [error])) from None
         totals.update(counts)
         for file in plan.files if sharded & counts.keys() else ():
             declared = entry.files[file.name].samples

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from tinytorch_datasets.add.draft import Draft
 from tinytorch_datasets.add.inputs import Source
 from tinytorch_datasets.errors import DatasetError, ManifestError, UsageError
+from tinytorch_datasets.manifest.values import UNANSWERED
 from tinytorch_datasets.manifest.yaml_reader import ParsedYaml, dotted
 from tinytorch_datasets.manifest.yaml_syntax import MAX_DIGITS, Node, plain
 
@@ -27,7 +28,6 @@ _UNQUOTED = re.compile(r"[A-Za-z][A-Za-z0-9_./() +-]*(?<! )")
 _ADDRESS = re.compile(r"https?://[A-Za-z0-9_./~-]+(:[0-9]+)?[A-Za-z0-9_./~-]*(?<!:)")
 _DIGEST = re.compile(r"[0-9a-f]{32}([0-9a-f]{32})?")
 _WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null", "nil", "none", "nan", "inf"})
-UNANSWERED = "?"
 TITLE = "what is it, in a line?"
 LICENSE = 'which? "not stated by the authors", if they do not say'
 SOURCE = "the page of its authors"

@@ -113,6 +113,12 @@ def paragraph(words: str, kind: str = "") -> str:
     return f'<p{chosen} dir="auto">{text(words)}</p>' if words else ""
 
 
+def sentence(words: str) -> str:
+    """Return a paragraph of our own words, of which those between backticks are code."""
+    parts = (code(part) if number % 2 else text(part) for number, part in enumerate(words.split("`")))
+    return f"<p>{''.join(parts)}</p>"
+
+
 def code(words: object) -> Html:
     """Return a name or a number as code."""
     return Html(f"<code>{text(words)}</code>")

@@ -17,10 +17,11 @@ from tinytorch_datasets.catalog import elements
 from tinytorch_datasets.catalog.elements import code, facts, link, listed, paragraph, section, text
 from tinytorch_datasets.display import html, sound
 from tinytorch_datasets.display.html import Html
-from tinytorch_datasets.exporting.declared import is_address
+from tinytorch_datasets.exporting.declared import answered, is_address, title_of
 from tinytorch_datasets.exporting.kinds.bibtex import bibtex
 from tinytorch_datasets.exporting.kinds.croissant import croissant
 from tinytorch_datasets.manifest.filenames import without_secrets
+from tinytorch_datasets.manifest.values import UNANSWERED
 from tinytorch_datasets.progress import readable
 
 if TYPE_CHECKING:
@@ -91,9 +92,10 @@ def dataset_page(view: View) -> str:
     titles = {"samples": "Samples", "use": "Use it", "classes": "Classes", "fields": "Fields", "splits": "Splits"}
     titles |= {"checks": "Checks", "license": "License", "files": "Files"}
     jumps = (f'<a href="#{key}">{title}</a>' for (key, title), part in zip(titles.items(), parts, strict=True) if part)
+    title = title_of(view.name, entry)
     body = f"""<header>
 <nav class="trail" aria-label="Way back"><a href="../{START}">&larr; All data sets</a></nav>
-<h1 dir="auto">{text(entry.title)}</h1>
+<h1 dir="auto">{text(title)}</h1>
 {_chips(view)}
 {paragraph(entry.description or "", "lead")}
 <nav class="parts" aria-label="On this page">{listed(jumps)}</nav>
@@ -102,11 +104,10 @@ def dataset_page(view: View) -> str:
 {chr(10).join(filter(None, parts))}
 </main>
 <footer>{paragraph(view.provenance)}</footer>"""
-    summary = entry.description or entry.title
+    summary = entry.description or title
+    both = title if title == view.name else f"{title} ({view.name})"
     facts_of = croissant(view.name, entry)
-    return elements.document(
-        page_of(view.name), f"{entry.title} ({view.name})", body, summary=summary, json_ld=facts_of
-    )
+    return elements.document(page_of(view.name), both, body, summary=summary, json_ld=facts_of)
 
 
 def _chips(view: View) -> str:
@@ -125,7 +126,7 @@ def _chips(view: View) -> str:
 
 def license_of(entry: Entry) -> str:
     """Return the license as a person reads it; a question mark stands where nobody has said yet which it is."""
-    return "license not filled in yet" if entry.license == "?" else entry.license
+    return "license not filled in yet" if entry.license == UNANSWERED else entry.license
 
 
 def presence(view: View) -> str:
@@ -291,7 +292,7 @@ def _license(view: View) -> Iterator[str]:
     yield facts(
         [
             ("License", license_of(entry)),
-            ("Source", link(source) if is_address(source) else source if source != "?" else ""),
+            ("Source", link(source) if is_address(source) else answered(view.name, entry).source),
             ("Cite", entry.citation),
             ("Other names", ", ".join(entry.aliases)),
             ("Used by", listed(map(code, entry.used_by))),

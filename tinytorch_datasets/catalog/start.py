@@ -9,10 +9,11 @@ from urllib.parse import quote
 
 from tinytorch_datasets._version import VERSION
 from tinytorch_datasets.catalog import elements
-from tinytorch_datasets.catalog.elements import paragraph, section, text
+from tinytorch_datasets.catalog.elements import paragraph, section, sentence, text
 from tinytorch_datasets.catalog.pages import CLASSES_NAMED, KINDS, START, STATES, View, license_of, page_of, presence
 from tinytorch_datasets.display import html
 from tinytorch_datasets.display.pictures import reduced, tiled
+from tinytorch_datasets.exporting.declared import title_of
 from tinytorch_datasets.mirror.serve import install_line
 from tinytorch_datasets.progress import readable
 from tinytorch_datasets.settings import MIRROR
@@ -33,17 +34,17 @@ class Card:
 
 def card(view: View) -> Card:
     """Return what the start page has of a data set."""
-    entry = view.entry
+    entry, title = view.entry, title_of(view.name, view.entry)
     size = next(name for name, (most, _) in SIZES.items() if entry.bytes <= most)
     filters = {"kind": view.kind, "size": size, "status": entry.status, "license": license_of(entry)}
     classes = [name for its in entry.fields.values() for name in (its.classes or ())[:CLASSES_NAMED]]
-    words = " ".join([view.name, *entry.aliases, entry.title, entry.description or "", *map(str, classes)]).lower()
+    words = " ".join([view.name, *entry.aliases, title, entry.description or "", *map(str, classes)]).lower()
     data = "".join(f' data-{key}="{text(value)}"' for key, value in filters.items())
     splits = ", ".join(f"{name} {its.samples:,}" for name, its in islice(entry.splits.items(), 4))
     more = ", ..." if len(entry.splits) > 4 else ""
     shown = f"""<li class="card"{data} data-words="{text(words, 2_000)}">
 {_thumbnail(view)}
-<div class="words"><h2 dir="auto"><a href="{page_of(view.name)}">{text(entry.title, 200)}</a></h2>
+<div class="words"><h2 dir="auto"><a href="{page_of(view.name)}">{text(title, 200)}</a></h2>
 {name_line(view.name)}
 <p class="figures">{text(splits + more, 200)}; {readable(entry.bytes)}</p>
 <ul class="chips"><li class="kind">{elements.icon(view.kind)}{KINDS[view.kind]}</li>\
@@ -166,10 +167,10 @@ def mirror_lines(address: str, packages: str | None = None) -> str:
             ("cmd", f'set "{MIRROR}=%CD%"'),
             ("Python", 'data = get(NAME, mirror="path/to/this/folder")'),
         ]
-    data = section("mirror", "Get the data from this mirror", paragraph(lead), elements.lines_to_type(lines))
+    data = section("mirror", "Get the data from this mirror", sentence(lead), elements.lines_to_type(lines))
     if packages is None:
         return data
     where = "in a terminal" if address else "in a terminal that is in this folder"
     first = f"For {packages}. Type this {where}, best in an environment of your own (`python -m venv`)."
     installing = elements.lines_to_type([("bash, zsh, PowerShell, cmd", install_line(address))])
-    return section("packages", "Install tinytorch-datasets from this mirror", paragraph(first), installing) + data
+    return section("packages", "Install tinytorch-datasets from this mirror", sentence(first), installing) + data

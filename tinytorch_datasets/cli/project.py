@@ -124,9 +124,9 @@ def config(manifest: Path | None, home: Path | None, as_json: bool) -> None:
     if as_json:
         echo_json(facts)
         return
-    width = max(len(str(fact["value"])) for fact in facts)
+    widths = [max(len(str(fact[key])) for fact in facts) for key in ("name", "value")]
     for fact in facts:
-        echo(f"{fact['name']:<10}{fact['value']!s:<{width}}  {fact['why']}".rstrip())
+        echo(f"{fact['name']:<{widths[0]}} {fact['value']!s:<{widths[1]}}  {fact['why']}".rstrip())
 
 
 @click.command(cls=Command)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from tinytorch_datasets.manifest.values import UNANSWERED
 from tinytorch_datasets.storage.arrow_stream import TableColumn, table_columns
 
 if TYPE_CHECKING:
@@ -48,6 +49,21 @@ def words_of(field: FieldEntry, column: TableColumn | None = None) -> str:
 def shape_of(field: FieldEntry) -> str:
     """Return a shape as the manifest writes it."""
     return "[" + ", ".join("null" if size is None else str(size) for size in field.shape) + "]"
+
+
+def title_of(name: str, entry: Entry) -> str:
+    """Return the title of a data set, or its name while nobody has given it one."""
+    return name if entry.title == UNANSWERED else entry.title
+
+
+def answered(name: str, entry: Entry) -> Entry:
+    """Return an entry as other programs are given it: an open question is no fact, and is left out.
+
+    Its license and source are empty then, and its title is its name.
+    """
+    facts = {"license": entry.license, "source": entry.source}
+    open_facts = {key: "" for key, fact in facts.items() if fact == UNANSWERED}
+    return entry.model_copy(update={"title": title_of(name, entry), **open_facts})
 
 
 def is_address(source: str) -> bool:

@@ -18,7 +18,7 @@ from tinytorch_datasets import api, exporting, settings
 from tinytorch_datasets.digests import digests
 from tinytorch_datasets.errors import StorageError, UsageError, check_choice, check_flag, printable
 from tinytorch_datasets.exporting import ExportedFile, Kind
-from tinytorch_datasets.exporting.declared import text_name, texts_of_splits, words_of
+from tinytorch_datasets.exporting.declared import answered, text_name, texts_of_splits, words_of
 from tinytorch_datasets.mirror.copy import SUMS, format_sums, sums_in
 from tinytorch_datasets.pipeline.standin import refuse_standin
 from tinytorch_datasets.storage.arrays import ABANDONED_AFTER_S
@@ -271,7 +271,7 @@ def _files_in(folder: Path) -> list[ExportedFile]:
 
 def readme(name: str, entry: Entry, kind: Kind, origin: str, files: Sequence[ExportedFile]) -> str:
     """Return the text that says what exported files are, and what of the data set they do not hold."""
-    named = {file.name for file in files}
+    named, entry = {file.name for file in files}, answered(name, entry)
     data = {split: f"{split}{kind.ending}" for split in entry.splits if f"{split}{kind.ending}" in named}
     facts = {"Source": entry.source, "License": entry.license, "Cite": entry.citation, "Made from": origin}
     parts = [

@@ -36,7 +36,14 @@ from tinytorch_datasets.readers.archives.samples import (
 )
 from tinytorch_datasets.readers.archives.source import is_litter, is_zip
 from tinytorch_datasets.readers.archives.zip import opened_zip
-from tinytorch_datasets.readers.picture_headers import ENDINGS, LARGEST_FILE, Summary, kind_of_picture, survey
+from tinytorch_datasets.readers.picture_headers import (
+    ENDINGS,
+    LARGEST_FILE,
+    LIBRARY,
+    Summary,
+    kind_of_picture,
+    survey,
+)
 from tinytorch_datasets.readers.pictures import (
     ARRAYS,
     SMALL_FILE,
@@ -163,7 +170,7 @@ def _describe(path: Path, headers: Mapping[str, Summary], others: Sequence[str],
     layout="file per sample",
     check=_check,
     detect=_detect,
-    needs=("PIL", "images"),
+    needs=LIBRARY,
     sample=lambda column, options: _sample(column, options),
 )
 def images(

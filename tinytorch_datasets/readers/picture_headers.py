@@ -6,6 +6,7 @@ large pictures, which is no answer.
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import struct
 import zlib
@@ -13,7 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tinytorch_datasets.errors import DecodeError
+from tinytorch_datasets.errors import DecodeError, MissingLibrary
 from tinytorch_datasets.readers.archives.members import Member
 from tinytorch_datasets.readers.archives.samples import ending
 from tinytorch_datasets.readers.archives.source import is_litter
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from PIL.ImageFile import ImageFile
 
+LIBRARY = ("PIL", "images")
 # The kinds that are read: how their files begin, and the module and the class by which Pillow reads them.
 _KINDS = (
     (0, b"\x89PNG\r\n\x1a\n", "PNG"),
@@ -98,6 +100,7 @@ def read_header(member: Member) -> Header:
     """Return what the header of a picture states; nothing is decoded yet.
 
     Raises:
+        MissingLibrary: Pillow is not installed.
         DecodeError: It is no picture of a kind that is read, is damaged, or has several frames, or more bits than
             Pillow keeps.
     """
@@ -105,6 +108,9 @@ def read_header(member: Member) -> Header:
     if not kind:
         other = kind_of(member.data[:64])
         member.fail(f"it is {other.name}, which is not read" if other else "it is no picture of a kind that is read")
+    if importlib.util.find_spec(LIBRARY[0]) is None:  # asked first: below, it would be the picture's fault
+        needing = "format 'images'"
+        raise MissingLibrary(needing, *LIBRARY)
     try:
         image: ImageFile = _class_of(kind)(io.BytesIO(member.data))
         several = bool(getattr(image, "is_animated", False))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from tinytorch_datasets.exporting import states
-from tinytorch_datasets.exporting.declared import is_address
+from tinytorch_datasets.exporting.declared import answered, is_address
 from tinytorch_datasets.manifest.filenames import IN_A_PATH
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ def bibtex(name: str, entry: Entry) -> str:
     taken where there is no doubt; the words themselves are the note. What is not known is left out. One that is BibTeX
     already is given as it is.
     """
+    entry = answered(name, entry)
     cited = (entry.citation or "").strip()
     if re.match(r"@\w+\s*\{", cited):
         return cited + "\n"

@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from tinytorch_datasets.exporting import ExportedFile, exports
 from tinytorch_datasets.exporting.declared import (
+    answered,
     columns_of,
     fields_of_samples,
     is_address,
@@ -72,7 +73,7 @@ def croissant(name: str, entry: Entry, files: Sequence[ExportedFile] = ()) -> di
         entry: Its entry in the manifest.
         files: What was exported of it: the Parquet file of each split, and the texts that are one for a whole split.
     """
-    named = {file.name for file in files}
+    named, entry = {file.name for file in files}, answered(name, entry)
     facts = {
         "@context": _CONTEXT,
         "@type": "sc:Dataset",

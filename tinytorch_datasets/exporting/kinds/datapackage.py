@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinytorch_datasets.exporting import ExportedFile, exports
-from tinytorch_datasets.exporting.declared import columns_of, fields_of_samples, is_address, words_of
+from tinytorch_datasets.exporting.declared import answered, columns_of, fields_of_samples, is_address, words_of
 from tinytorch_datasets.exporting.kinds import csv
 from tinytorch_datasets.plan import TEXT
 from tinytorch_datasets.storage.arrow_stream import TableColumn
@@ -31,8 +31,10 @@ def datapackage(name: str, entry: Entry, files: Sequence[ExportedFile]) -> dict[
         entry: Its entry in the manifest.
         files: What was exported of it: the CSV file of each split, and the texts that are one for a whole split.
     """
+    entry = answered(name, entry)
     is_named = _LICENSE_NAME.fullmatch(entry.license) is not None
-    about = [entry.description, None if is_named else f"License: {entry.license}"]
+    about = [entry.description, None if is_named or not entry.license else f"License: {entry.license}"]
+    source = {"title": entry.source, **({"path": entry.source} if is_address(entry.source) else {})}
     facts = {
         "$schema": "https://datapackage.org/profiles/2.0/datapackage.json",
         "name": name,
@@ -40,7 +42,7 @@ def datapackage(name: str, entry: Entry, files: Sequence[ExportedFile]) -> dict[
         "description": "\n\n".join(filter(None, about)),
         "homepage": entry.source if is_address(entry.source) else None,
         "licenses": [{"name": entry.license}] if is_named else None,
-        "sources": [{"title": entry.source, **({"path": entry.source} if is_address(entry.source) else {})}],
+        "sources": [source] if entry.source else None,
         "citation": entry.citation,
         "resources": [_resource(file, entry) for file in files],
     }
