@@ -49,7 +49,7 @@ FOREIGN = {
     "tables": "DataFrame from_arrow destination",
     "clusters": """DataPipeline MPIPoolExecutor __key__ attrgetter batched collation_fn delayed from_array from_delayed
         mpi4py mpiexec webdataset""",
-    "stores": "AWS_ENDPOINT_URL AZURE_STORAGE_ACCOUNT_KEY FSSPEC_S3_ x-goog-hash",
+    "stores": "AWS_ENDPOINT_URL AZURE_STORAGE_ACCOUNT_KEY FSSPEC_S3_ x-goog-hash GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT",
     "Windows": """CurrentUser Env LOCALAPPDATA PYTHONUTF8 RemoteSigned Remove-Item Scope Set-ExecutionPolicy setx
         disabled""",
     "the system": "Errno HTTPS_PROXY HTTP_PROXY NO_PROXY bashrc crt Forbidden filesize loadmat loadtxt MEMBER",
