@@ -5,6 +5,7 @@ The witness is an audit by a user whose cache folder is empty: that one looks at
 
 from __future__ import annotations
 
+import csv
 import errno
 import json
 import os
@@ -25,6 +26,7 @@ from tests.helpers.audit_world import World, build
 from tests.manifest.test_include import LATER, write
 from tests.manifest.test_kept_cache import reads_yaml, result, sealed
 from tinytorch_datasets import audit, load_manifest, settings
+from tinytorch_datasets.auditing import kept_report
 from tinytorch_datasets.auditing.findings import Report
 from tinytorch_datasets.cli import main
 from tinytorch_datasets.errors import UsageError
@@ -462,14 +464,54 @@ class TestOnceAnythingDiffers:
 
         assert not is_given_again(world)
 
-    def test_pictures_that_are_cut_short(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Are refused while Pillow is asked to pass over that, so this is another audit."""
-        ImageFile = pytest.importorskip("PIL.ImageFile")
+    @pytest.mark.parametrize(
+        ("module", "name", "value"),
+        [
+            ("PIL.ImageFile", "LOAD_TRUNCATED_IMAGES", True),
+            ("PIL.GifImagePlugin", "LOADING_STRATEGY", 2),
+            ("PIL.PngImagePlugin", "MAX_TEXT_CHUNK", 2**30),
+            ("PIL.PngImagePlugin", "MAX_TEXT_MEMORY", 2**30),
+            ("PIL.PngImagePlugin", "MAX_TEXT_MEMORY", set()),
+        ],
+    )
+    def test_what_a_program_sets_in_pillow(
+        self, world: World, monkeypatch: pytest.MonkeyPatch, module: str, name: str, value: object
+    ) -> None:
+        """For all of its process: pictures that are read elsewhere are refused here, or come as other values."""
+        module_itself = pytest.importorskip(module)
         audit(manifest=world.manifest)
         assert is_given_again(world)
-        monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+        monkeypatch.setattr(module_itself, name, value)
 
         assert not is_given_again(world)
+
+    @pytest.mark.parametrize(
+        ("ask", "set_to", "value"),
+        [
+            (csv.field_size_limit, csv.field_size_limit, 2**30),
+            (sys.get_int_max_str_digits, sys.set_int_max_str_digits, 0),
+            (sys.getrecursionlimit, sys.setrecursionlimit, sys.getrecursionlimit() + 1_000),
+        ],
+    )
+    def test_what_a_program_sets_in_python(
+        self, world: World, ask: Callable[[], int], set_to: Callable[[int], object], value: int
+    ) -> None:
+        """A cell, a number or a record that is read with another limit is an error with this one."""
+        before = ask()
+        set_to(value)
+        try:
+            audit(manifest=world.manifest)
+            assert is_given_again(world)
+        finally:
+            set_to(before)
+
+        assert not is_given_again(world)
+
+    def test_modules_that_nothing_has_imported(self) -> None:
+        """Have the values that they begin with, or no process would be given what another has kept."""
+        for module, name, first in kept_report.SET_BY_PROGRAMS:
+            assert getattr(pytest.importorskip(module), name) == first
+        assert csv.field_size_limit() == kept_report.LONGEST_CELL
 
 
 class TestWhileItIsMade:

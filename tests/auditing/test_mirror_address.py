@@ -217,3 +217,11 @@ def test_what_is_refused(world: World, mirror: str, message: str, monkeypatch: p
 
     assert message in str(caught.value)
     assert "pw" not in str(caught.value)
+
+
+def test_credentials_in_an_address(world: World) -> None:
+    """The hint names no other place to write them to, because none is read."""
+    with pytest.raises(UsageError) as caught:
+        audit(manifest=world.manifest, mirror="https://ada:pw@example.org/")
+
+    assert caught.value.hint == "Audit the folder that is served there, or an address that asks for none."

@@ -441,6 +441,30 @@ class TestFoundBeforeFetched:
         finally:
             shutil.rmtree(folder)
 
+    @pytest.mark.skipif(os.name == "nt", reason="no mode says there who may write to a file")
+    def test_copied_where_others_may_write_to_it(self, place: Place) -> None:
+        """As in a `data` of a folder that all may write to: by a map of it they could change what was hashed."""
+        kept = place.put("data/points.bin")
+        kept.chmod(0o666)
+
+        place.fetch(declared_file(), reuse_from=(place.root / "data",))
+
+        assert not (place.into / "points.bin").samefile(kept)
+        assert (place.into / "points.bin").read_bytes() == DATA
+
+    @pytest.mark.skipif(os.name == "nt", reason="no mode says there who may write to a file")
+    def test_nor_is_a_part_taken_that_is_such_a_file(self, place: Place, server: FaultyServer) -> None:
+        """Whole and right as it is: whoever linked it there may write to it by its other name."""
+        theirs = place.put("theirs")
+        theirs.chmod(0o666)
+        place.into.mkdir(parents=True)
+        (place.into / "points.bin.part").hardlink_to(theirs)
+
+        place.fetch(declared_file(server.at("/f", serve(DATA))))
+
+        assert not (place.into / "points.bin").samefile(theirs)
+        assert (place.into / "points.bin").read_bytes() == theirs.read_bytes() == DATA
+
     def test_a_read_only_file_of_another_library(self) -> None:
         """It is linked all the same, by a user whom its mode does bind."""
         root = Path(tempfile.mkdtemp())

@@ -2,7 +2,8 @@
 
 Of each call the last one is kept. What an audit of this computer reports is decided by its inputs, which are all here:
 
-    the code      of this package and of libraries, as they were loaded, Python, and who the user is: `_made_by`
+    the code      of this package and of libraries, as they were loaded and as a program set them; Python; who the user
+                  is: `_made_by`
     the call      the manifest's path, the arguments, the variables of the environment, and their homes: `Call`
     the bytes     of each source file, and of each array that was checked or compared: a `Stretch` of a file each
     the answers   to all questions that are put to the disk beside those bytes: `questions.py`
@@ -53,12 +54,22 @@ if TYPE_CHECKING:
     _Names = Iterable[str]
 
 # Raise it when what is kept, or how, changes; or when an audit asks the disk for more than is listed here.
-LAYOUT = 2
+LAYOUT = 3
 
 # What reads manifests, checks values and licenses, and its file that has the version.
 LIBRARIES = {"yaml": "__init__.py", "pydantic": "version.py", "numpy": "version.py", "packaging": "__init__.py"}
 # What decodes, if it is there; a folder on Python's path may have one and say nothing of its version.
 DECODERS = ("numpy", "PIL", "pyarrow", "h5py", "soundfile", "isal")
+
+# What a program sets for its whole process, by which more is read or other values come: a module, a name in it, and its
+# value at first, which it has where nothing imported the module yet.
+SET_BY_PROGRAMS = (
+    ("PIL.ImageFile", "LOAD_TRUNCATED_IMAGES", False),
+    ("PIL.GifImagePlugin", "LOADING_STRATEGY", 0),
+    ("PIL.PngImagePlugin", "MAX_TEXT_CHUNK", 2**20),
+    ("PIL.PngImagePlugin", "MAX_TEXT_MEMORY", 2**26),
+)
+LONGEST_CELL = 2**17  # in the csv module, at first
 
 # Variables that decide where folders are, beside this package's own.
 PREFIX = "TINYTORCH_DATASETS_"
@@ -181,7 +192,7 @@ class Inputs:
         largest_first = sorted(stretches.items(), key=lambda each: -each[1].bytes)
         hashed = [[its.path, its.start, its.head.decode(), *digest] for its, digest in largest_first]
         lines = (self._made_by, self._call, self._asked, hashed, _plain(report))
-        private_cache.write(self._call.path, [json.dumps(line).encode() for line in lines])
+        private_cache.write(self._call.path, [json.dumps(line, default=repr).encode() for line in lines])
 
     def _audited(self) -> Iterator[tuple[Plan, Locations]]:
         levels = self._call.levels
@@ -258,9 +269,16 @@ def _made_by() -> list[Any]:
     """Return what decides on the report beside the call, the bytes and the answers."""
     ids = [os.getuid(), os.geteuid(), os.getegid(), sorted(os.getgroups())] if hasattr(os, "geteuid") else []
     of_names = [sys.getfilesystemencoding(), settings.packaged_manifest()]
-    refuses = getattr(sys.modules.get("PIL.ImageFile"), "LOAD_TRUNCATED_IMAGES", False)  # then no picture is decoded
-    decoders = [*map(private_cache.origin_signature, DECODERS), sys.flags.optimize, bool(refuses)]
+    decoders = [*map(private_cache.origin_signature, DECODERS), sys.flags.optimize, *_set_by_programs()]
     return [*private_cache.layout(LAYOUT, LIBRARIES), private_cache.installed(), ids, *of_names, *decoders]
+
+
+def _set_by_programs() -> list[Any]:
+    reader = sys.modules.get("_csv")
+    longest_cell = reader.field_size_limit() if reader is not None else LONGEST_CELL
+    most_digits = sys.get_int_max_str_digits() if hasattr(sys, "get_int_max_str_digits") else 0
+    named = [getattr(sys.modules.get(module), name, first) for module, name, first in SET_BY_PROGRAMS]
+    return [longest_cell, most_digits, sys.getrecursionlimit(), *named]
 
 
 def level_of(plan: Plan) -> Level:

@@ -89,7 +89,7 @@ def audit_address(
     check_mirror(address)
     if has_credentials(address):
         what = "the mirror's address has credentials in it, which would stand in reports"
-        raise UsageError(what, hint="Leave them out, and write them to ~/.netrc.")
+        raise UsageError(what, hint="Audit the folder that is served there, or an address that asks for none.")
     if is_remote(address):
         refuse_offline("a mirror at an address", offline=offline, hint="name the mirror's folder.")
     address, retry = f"{address.rstrip('/')}/", retry or DEFAULT_RETRY

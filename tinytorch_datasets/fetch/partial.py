@@ -39,6 +39,7 @@ from tinytorch_datasets.storage.files import (
     writing_at_home,
 )
 from tinytorch_datasets.storage.memmap import StatSignature, is_link, open_regular, read_regular, stat_signature
+from tinytorch_datasets.storage.private_cache import is_own
 from tinytorch_datasets.verify.diagnose import HEAD_BYTES
 from tinytorch_datasets.verify.files import GrowingDigest, without_ctime
 
@@ -322,12 +323,17 @@ class PartialFile:
         self.close()
 
     def link_to(self, existing: Path) -> None:
-        """Take over a file that another library keeps: by hard link, or by copy where a link is of no use."""
+        """Take over a file that another library keeps: by hard link, or by copy where a link is of no use.
+
+        What another user may write is copied: whoever has mapped a file writes to it without a change of its times.
+        """
         self.drop()
         self._release()
         with writing_at_home(self.path):
             unlink(self.path)
             try:
+                if not is_own(existing.stat()):
+                    raise PermissionError
                 self.path.hardlink_to(existing.resolve())
                 self._fd = self._open()
             except OSError:
@@ -362,7 +368,8 @@ class PartialFile:
     def _measure(self) -> None:
         about = os.fstat(self._fd)
         # A hard link is someone else's file as well: appending would change theirs. Whole ones are only read.
-        if about.st_size > self._file.bytes or (about.st_nlink > 1 and about.st_size < self._file.bytes):
+        is_ours = about.st_nlink == 1 or (about.st_size == self._file.bytes and is_own(about))
+        if about.st_size > self._file.bytes or not is_ours:
             self.drop()
         self.bytes = os.lseek(self._fd, 0, os.SEEK_END)
 

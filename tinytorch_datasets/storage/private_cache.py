@@ -238,7 +238,7 @@ def _make_private(folder: Path) -> bool:
     """
     try:
         above = next(part for part in folder.parents if part.exists())
-        if hasattr(os, "geteuid") and not _is_own(above.stat()):
+        if not is_own(above.stat()):
             return False
         folder.parent.mkdir(parents=True, exist_ok=True)
         folder.mkdir(mode=0o700, exist_ok=True)
@@ -247,8 +247,13 @@ def _make_private(folder: Path) -> bool:
         return False
 
 
-def _is_own(about: os.stat_result) -> bool:
-    """Check whether a folder is this user's, and no other may write to it, but for the group that is theirs alone."""
+def is_own(about: os.stat_result) -> bool:
+    """Check whether a path is this user's, and no other may write to it, but for the group that is theirs alone.
+
+    On Windows a user's paths are that by inheritance, and no mode says so.
+    """
+    if not hasattr(os, "geteuid"):
+        return True
     by_group = about.st_mode & stat.S_IWGRP and about.st_gid != os.getegid()
     return about.st_uid == os.geteuid() and not by_group and not about.st_mode & stat.S_IWOTH
 
