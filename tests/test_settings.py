@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.manifest.test_include import write
 from tinytorch_datasets import get, settings
 from tinytorch_datasets.errors import StorageError, UsageError
 from tinytorch_datasets.settings import Locations
@@ -57,6 +58,17 @@ def test_what_a_manifest_says_of_its_folder_is_read_again_once_it_says_another(t
         manifest.write_text(f"version: 1\ndownload_to: {folder}\n")
         os.utime(manifest, (second, second))
         assert settings.likely_homes(str(manifest)) == (str(tmp_path / folder),)
+
+
+def test_another_cache_folder_counts_in_the_same_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A manifest that nobody writes beside has its arrays in the user's, which a variable names at each call."""
+    manifest = write(tmp_path / "site-packages" / "course" / "datasets.yaml", "ours")
+    monkeypatch.delenv("TINYTORCH_DATASETS_HOME", raising=False)
+    for cache in ("one", "two", "one"):
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / cache))
+        x = get("ours", manifest=manifest).train.x
+        assert x.tolist() == [0.5, 1.5]
+        assert x.filename.startswith(str(tmp_path / cache))
 
 
 class TestWhatIsNoPath:

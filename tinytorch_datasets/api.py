@@ -37,6 +37,8 @@ if TYPE_CHECKING:  # what brings NumPy is imported when arrays are opened, so th
     Mode = Literal["auto", "always"]
     AnyPath = str | os.PathLike[str]
     ManifestLike = AnyPath | Manifest | None
+    # Besides the name: the manifest, the homes given or else the user's cache folder, and the rank.
+    _Asked = tuple[str, tuple[str, ...] | str, tuple[int, int] | None]
 
     class Options(TypedDict, total=False):
         """The options of `get` that say nothing of what is returned."""
@@ -169,9 +171,10 @@ def get(
         return open_stand_in(_declared(name, manifest, offline), _open_entry, rank=rank, variant=variant)
     has_entry = _is_path(manifest) and variant is None and not bound and (executor is None or verify == "auto")
     if has_entry:
-        path = settings.manifest_path(manifest)  # type: ignore[arg-type]
-        homes = settings.likely_homes(path, root)
-        dataset = _open_cached(str(name), path, homes, root, verify, rank)
+        path = settings.manifest_path(manifest, chosen)  # type: ignore[arg-type]
+        # Where no home is given, the rest of what its homes depend on is in manifests, whose signatures are asked.
+        asked = path, (chosen.homes if root is None else (root,)) or settings.likely_cache(), rank
+        dataset = _open_cached(str(name), asked, root, verify)
         if dataset is not None:
             return dataset
     from tinytorch_datasets.concurrency import collection_paused
@@ -181,9 +184,9 @@ def get(
 
     declared = _declared(name, manifest, offline)
     if has_entry and declared.plan.name != name:  # an alias, which no cache entry has
-        dataset = _open_cached(declared.plan.name, path, homes, root, verify, rank)
+        dataset = _open_cached(declared.plan.name, asked, root, verify)
         if dataset is not None:
-            _entries[name, path, homes, rank] = _entries[declared.plan.name, path, homes, rank]
+            _entries[name, asked] = _entries[declared.plan.name, asked]
             return dataset
     from tinytorch_datasets.fetch import DEFAULT_RETRY
 
@@ -267,14 +270,12 @@ def _declared(name: str, manifest: ManifestLike, offline: bool | None) -> Declar
     return manifests.declared(Path(settings.manifest_path(manifest)), name, offline=offline)  # type: ignore[arg-type]
 
 
-def _open_cached(
-    name: str, manifest: str, homes: tuple[str, ...], home: str | None, verify: Mode, rank: tuple[int, int] | None
-) -> Dataset | None:
+def _open_cached(name: str, asked: _Asked, home: str | None, verify: Mode) -> Dataset | None:
     """Open the data set by its cache entry, read in this process or an earlier one; None if none is current."""
-    key = (name, manifest, homes, rank)
+    key, (manifest, _, rank) = (name, asked), asked
     if key in _entries and (dataset := _open_current(_entries[key], verify)) is not None:
         return dataset
-    for path, entry in entries_of(name, manifest, homes, home, rank):
+    for path, entry in entries_of(name, manifest, settings.likely_homes(manifest, home), home, rank):
         if (dataset := _open_current(entry, verify)) is not None:
             _entries[key] = entry
             return dataset
@@ -290,14 +291,14 @@ def _open_cached(
 
 
 def _open_current(entry: CacheEntry, verify: Mode) -> Dataset | None:
-    if not entry.is_current():
+    if not (entry.has_current_sources() if verify == "auto" else entry.is_current()):
         return None
     try:
         return _open_entry(entry, {}) if verify == "auto" else _open_hashed(entry)
     except StorageError:
         raise  # no room for the arrays, and no stage would find more
     except (OSError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError, MemoryError):
-        return None  # its signatures fit, and yet it is not what the arrays are: every stage will say why
+        return None  # an array is another one, or not what the entry says: every stage will say why
 
 
 def _open_hashed(entry: CacheEntry) -> Dataset | None:
@@ -338,7 +339,7 @@ def _open_split(
     def opened(field: str, parts: Sequence[Part]) -> Any:
         if arrays:
             return arrays[f"{split.name}.{field}"]
-        maps = [open_map(entry.folder, part) for part in parts]
+        maps = [open_map(entry.folder, part, entry.signatures) for part in parts]
         if field in split.encoded:
             from tinytorch_datasets.storage.encoded_array import EncodedArray, Recipe  # which few data sets have
 
@@ -388,4 +389,4 @@ def _describe(described: CacheEntry, note: str) -> tuple[Entry, str]:
 
 
 # Whoever asks twice need not read the cache entry again.
-_entries: dict[tuple[str, str, tuple[str, ...], tuple[int, int] | None], CacheEntry] = {}
+_entries: dict[tuple[str, _Asked], CacheEntry] = {}

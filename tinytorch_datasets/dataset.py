@@ -46,6 +46,12 @@ def _unpacked(names: Sequence[str]) -> str:
 class Dataset(Mapping[str, Split]):
     """One data set: a mapping of splits, each an attribute too. ``cifar["train"] is cifar.train``."""
 
+    _name: str
+    _splits: dict[str, Split]
+    _classes: tuple[str, ...] | None
+    _describe: Callable[[], tuple[Entry, str]]
+    _note: str
+
     def __init__(
         self,
         name: str,
@@ -55,12 +61,13 @@ class Dataset(Mapping[str, Split]):
         describe: Callable[[], tuple[Entry, str]],
         note: str = "",
     ) -> None:
-        self._name, self._splits, self._classes, self._describe = name, dict(splits), classes, describe
+        # At once, as in a split: each that is set by itself goes through `__setattr__`.
+        self.__dict__.update(_name=name, _splits=dict(splits), _classes=classes, _describe=describe, _note=note)
         train = self._splits.get("train")
         for split in self._splits.values():
             split._belongs_to(name, train if train is not None or len(self._splits) > 1 else split, describe)
-            split._note = note
-        self._note = note
+            if note:
+                split._note = note
 
     @property
     def name(self) -> str:

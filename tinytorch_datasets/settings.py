@@ -12,7 +12,7 @@ import re
 import stat
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -54,19 +54,27 @@ class Settings(NamedTuple):
     @classmethod
     def from_environment(cls, *, offline: bool | None = None) -> Settings:
         """Read the five variables; an empty one counts as not set. `offline`, if given, overrules its own."""
-        given = os.environ.get(HOME, "")
-        if given and re.search(rf"({'|'.join(STORES)}):/+[^/]*@", given, re.IGNORECASE):
-            msg = f"{HOME} has credentials in it, which are of its store's configuration"
-            raise UsageError(msg, hint="Leave them out, and configure the library of that store.")
-        homes = re.split(f"{re.escape(os.pathsep)}(?!//)", given) if given else ()  # an address has a colon
+        given, manifest = os.environ.get(HOME), os.environ.get(MANIFEST)
+        folders, stores = _split_homes(given) if given else ((), ())
         return cls(
-            homes=tuple(absolute(home, name=HOME) for home in homes if home and scheme_of(home) not in STORES),
-            manifest=absolute(os.environ[MANIFEST], name=MANIFEST) if os.environ.get(MANIFEST) else None,
+            homes=tuple([absolute(folder, name=HOME) for folder in folders]),
+            manifest=absolute(manifest, name=MANIFEST) if manifest else None,
             mirror=os.environ.get(MIRROR) or None,
             offline=_is_on(OFFLINE) if offline is None else offline,
             standin=_is_on(STANDIN),
-            stores=tuple(home for home in homes if scheme_of(home) in STORES),
+            stores=stores,
         )
+
+
+@lru_cache(maxsize=8)  # every `get` asks
+def _split_homes(given: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the folders in a list of homes, as they are spelled, and the addresses of stores."""
+    if re.search(rf"({'|'.join(STORES)}):/+[^/]*@", given, re.IGNORECASE):
+        msg = f"{HOME} has credentials in it, which are of its store's configuration"
+        raise UsageError(msg, hint="Leave them out, and configure the library of that store.")
+    homes = re.split(f"{re.escape(os.pathsep)}(?!//)", given)  # an address has a colon
+    stores = tuple(home for home in homes if scheme_of(home) in STORES)
+    return tuple(home for home in homes if home and home not in stores), stores
 
 
 def scheme_of(address: str) -> str:
@@ -123,20 +131,22 @@ def packaged_manifest() -> str:
     return inside if os.path.exists(inside) else os.path.join(os.path.dirname(_PACKAGE), MANIFEST_NAME)
 
 
-def manifest_path(given: str | os.PathLike[str] | None) -> str:
+def manifest_path(given: str | os.PathLike[str] | None, environment: Settings | None = None) -> str:
     """Return the manifest to use: the one given, else the environment's, else this folder's, else the packaged one."""
-    return chosen_manifest(given)[0]
+    return chosen_manifest(given, environment)[0]
 
 
-def chosen_manifest(given: str | os.PathLike[str] | None) -> tuple[str, str]:
+def chosen_manifest(given: str | os.PathLike[str] | None, environment: Settings | None = None) -> tuple[str, str]:
     """Return the manifest to use, and why it is that one: "given", "variable", "found" or "packaged".
+
+    The environment is read, unless it was read already.
 
     Raises:
         StorageError: The one of this folder or above cannot be read: whether it is a manifest, nobody knows.
     """
     if given is not None:
         return absolute(given, name="manifest"), "given"
-    if named := Settings.from_environment().manifest:
+    if named := (environment or Settings.from_environment()).manifest:
         return named, "variable"
     found = next((path for path, why_not in files_above() if not why_not), None)
     return (found, "found") if found else (packaged_manifest(), "packaged")
@@ -152,16 +162,21 @@ def files_above() -> Iterator[tuple[str, str]]:
         StorageError: One of them cannot be read.
     """
     try:
-        folder = os.getcwd()
+        paths = _places_above(os.getcwd())
     except OSError:  # it is gone
         return
-    while True:
-        path = os.path.join(folder, MANIFEST_NAME)
+    for path in paths:
         if os.path.lexists(path) and not os.path.isdir(path):
             yield path, why_not_taken(path)
-        folder, below = os.path.dirname(folder), folder
-        if folder == below:
-            return
+
+
+@lru_cache(maxsize=8)  # every `get` asks
+def _places_above(folder: str) -> list[str]:
+    """Return where a `datasets.yaml` of that folder would be, and those of the folders above."""
+    folders = [folder]
+    while (above := os.path.dirname(folders[-1])) != folders[-1]:
+        folders.append(above)
+    return [os.path.join(each, MANIFEST_NAME) for each in folders]
 
 
 def why_not_taken(path: str) -> str:
@@ -174,21 +189,22 @@ def why_not_taken(path: str) -> str:
         for place, name in ((os.path.dirname(path), "its folder"), (path, "it")):
             if os.stat(place).st_mode & stat.S_IWOTH:
                 return f"every user may write to {name}"
-        text = b"\n".join([b"", *_first_lines(path)])
-        has_list = text.partition(b"\ndatasets:")[2].lstrip()[:1] in (b"-", b"[")  # as files of other programs have
-        is_plain = b"\nversion:" in text or b"\ninclude:" in text or (b"\ndatasets:" in text and not has_list)
-        is_manifest = is_plain or _is_spelled_otherwise(text)
+        return "" if _is_manifest(_head(path)) else "it has neither version nor include, and no mapping of datasets"
     except OSError as error:
         from pathlib import Path
 
         what = f"{path} cannot be read ({error.strerror}), and may be the manifest of this folder"
         hint = f"Name the one to use: manifest=, --manifest or {MANIFEST}."
         raise StorageError(what, hint=hint, path=Path(path), errno=error.errno, action="read") from error
-    return "" if is_manifest else "it has neither version nor include, and no mapping of datasets"
 
 
-def _is_spelled_otherwise(text: bytes) -> bool:
-    """Check for the keys of a manifest in quotes, in braces, indented, or in UTF-16, which whoever reads it refuses."""
+@lru_cache(maxsize=8)  # every `get` asks
+def _is_manifest(head: bytes) -> bool:
+    """Check for the keys of a manifest; also quoted, in braces, indented or in UTF-16, which its reader refuses."""
+    text = b"\n".join([b"", *head.splitlines()])
+    has_list = text.partition(b"\ndatasets:")[2].lstrip()[:1] in (b"-", b"[")  # as files of other programs have
+    if b"\nversion:" in text or b"\ninclude:" in text or (b"\ndatasets:" in text and not has_list):
+        return True
     text = re.sub(rb"(?m)^[ \t]*([#%].*|---.*)?\n", b"", text.replace(b"\0", b"").strip(b"\xff\xfe\n") + b"\n")
     begin = rb"[{,\s]" if text.lstrip()[:1] == b"{" else rb"(?m)^" + text[: len(text) - len(text.lstrip())]
     return re.search(begin + rb"([\"']?)(version|include)\1[ \t]*:", text) is not None
@@ -249,8 +265,7 @@ class Locations(NamedTuple):
     def caches_of_including(self) -> tuple[Path, ...]:
         """Every folder for the cache entries of manifests that include this one; the first takes new ones.
 
-        Whoever may write beside an included manifest could give its values the name of another data set, if they were
-        kept there.
+        Whoever may write beside an included manifest could give its values another one's name, if they were kept there.
         """
         if self.user_cache is None:
             return self.caches
@@ -266,26 +281,14 @@ def locations(manifest: Path, home: str | None = None, *, download_to: str, ship
     """Return the folders of the manifest at that path, which declares the two given folders; `home` overrules it."""
     from pathlib import Path
 
-    given = _given_homes(home)
+    given = given_homes(home)
     homes = tuple(map(Path, given or (_home_beside(str(manifest), download_to, user_cache),)))
     return Locations(manifest.parent / shipped_in, homes, user_cache=None if given else Path(user_cache()))
 
 
 def likely_homes(manifest: str, home: str | None = None) -> tuple[str, ...]:
-    """Guess where the manifest's downloads are, without reading it as YAML.
-
-    A wrong guess costs time and nothing else: the cache entries there do not fit, or there are none. An included
-    manifest has a home of its own, if none is given.
-    """
-    return _given_homes(home) or tuple(dict.fromkeys(_homes_of_layers(manifest, set())))
-
-
-def homes_of_entries(homes: Sequence[str], home: str | None) -> Iterator[str]:
-    """Yield the folders whose cache entries count, of the likely homes of a manifest and of those that it includes.
-
-    That of an included one counts for that one alone: see `Locations.caches_of_including`.
-    """
-    yield from homes if _given_homes(home) else (homes[0], likely_cache())
+    """Guess where a manifest's downloads are, without YAML: a wrong guess costs time alone, for no cache entry fits."""
+    return given_homes(home) or tuple(dict.fromkeys(_homes_of_layers(manifest, set())))
 
 
 def included_path(item: str, including: str) -> str:
@@ -312,7 +315,8 @@ def _homes_of_layers(manifest: str, met: set[str]) -> Iterator[str]:
         yield from _homes_of_layers(path, met) if path else (likely_cache(),)
 
 
-def _given_homes(home: str | None) -> tuple[str, ...]:
+def given_homes(home: str | None) -> tuple[str, ...]:
+    """Return the home that was given, else those of the environment; none if there are none."""
     return (home,) if home is not None else Settings.from_environment().homes
 
 
@@ -330,7 +334,7 @@ def is_installed(folder: str) -> bool:
 def _hinted(manifest: str) -> tuple[str, list[str]]:
     """Return what the first lines of a manifest say of its folder for downloads, and of the manifests it includes."""
     download_to, in_list, included = DOWNLOAD_TO, False, list[str]()
-    for line in _first_lines(manifest)[:_HINT_LINES]:
+    for line in _head(manifest).splitlines()[:_HINT_LINES]:
         key, _, value = line.decode(errors="replace").partition(":")
         if key == "datasets":
             break
@@ -343,20 +347,16 @@ def _hinted(manifest: str) -> tuple[str, list[str]]:
     return download_to, included
 
 
-def _first_lines(path: str) -> list[bytes]:
-    """Return the first lines of a file; none of what is no regular file, such as a pipe, which would wait for ever.
-
-    Raises:
-        OSError: It cannot be read.
-    """
+def _head(path: str) -> bytes:
+    """Return what a file begins with; nothing of what is no regular file, such as a pipe, which would wait for ever."""
     about = os.stat(path) if os.path.isfile(path) else None
-    return _lines_of(path, about.st_size, about.st_mtime_ns, about.st_ctime_ns, about.st_ino) if about else []
+    return _read_head(path, about.st_size, about.st_mtime_ns, about.st_ctime_ns, about.st_ino) if about else b""
 
 
 @lru_cache(maxsize=64)  # every `get` asks, of all files of its manifest
-def _lines_of(path: str, *_: int) -> list[bytes]:
+def _read_head(path: str, *_: int) -> bytes:
     with open(path, "rb") as stream:
-        return stream.read(_HEAD_BYTES).removeprefix(b"\xef\xbb\xbf").splitlines()
+        return stream.read(_HEAD_BYTES).removeprefix(b"\xef\xbb\xbf")
 
 
 def user_cache() -> str:

@@ -63,6 +63,12 @@ class Split(Subsets):
         declared: What the manifest has of each field, in plain values: classes, range, names of columns.
     """
 
+    _fields: dict[str, Values]
+    _texts: dict[str, np.ndarray | str]
+    _scales: dict[str, float]
+    _declared: dict[str, Mapping[str, Any]]
+    _asked: tuple[tuple[Any, ...], Sequence[Conversion]] = ((), ())
+
     def __init__(
         self,
         name: str,
@@ -73,14 +79,12 @@ class Split(Subsets):
         part_of: tuple[Split, Any] | None = None,
         declared: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
-        self._name = name
-        self._fields = dict(fields)
-        self._texts: dict[str, np.ndarray | str] = dict(texts or {})
-        self._scales = dict(scales or {})
-        self._declared = dict(declared or {})
-        self._samples = len(next(iter(self._fields.values()))) if self._fields else 1
-        self._asked: tuple[tuple[Any, ...], list[Conversion]] = ((), [])
-        super().__init__(part_of)
+        samples = len(next(iter(fields.values()))) if fields else 1
+        # At once, because each attribute that is set by itself goes through `__setattr__`.
+        self.__dict__.update(_name=name, _samples=samples, _in_all=samples, _declared=dict(declared or {}))
+        self.__dict__.update(_fields=dict(fields), _texts=dict(texts or {}), _scales=dict(scales or {}))
+        if part_of is not None:
+            self._is_part_of(*part_of)
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -264,7 +268,7 @@ class Split(Subsets):
         before, conversions = self._asked
         if len(before) != len(wanted) or not all(map(operator.is_, before, wanted)):
             conversions = self._conversions(*wanted)
-            self._asked = ((), []) if any(isinstance(one, Mapping | list) for one in wanted) else (wanted, conversions)
+            self._asked = ((), ()) if any(isinstance(one, Mapping | list) for one in wanted) else (wanted, conversions)
         return [convert(values, index) for values, convert in zip(self._fields.values(), conversions, strict=True)]
 
     def _conversions(self, dtype: Any, channels: Any, normalize: Any, one_hot: Any) -> list[Conversion]:
@@ -366,7 +370,7 @@ class Split(Subsets):
         # Of what it is a part, its positions say all that is asked; the whole would be pickled with it.
         positions = self._positions if self._part_of is None else self.positions
         standard = self._standard._by_path() if isinstance(self._standard, Split) else self._standard
-        changed: dict[str, Any] = {"_part_of": None, "_positions": positions, "_standard": standard, "_asked": ((), [])}
+        changed: dict[str, Any] = {"_part_of": None, "_positions": positions, "_standard": standard, "_asked": ((), ())}
         return {**self.__dict__, "_fields": fields, **changed}
 
     def _by_path(self) -> Split | str:

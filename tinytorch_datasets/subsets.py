@@ -30,21 +30,24 @@ Source = tuple[Callable[[], tuple[Any, str]] | None, str]
 class Subsets:
     """Where the samples of a split are, and its parts, each of which is a split again."""
 
+    # What has a value here is what a whole split has, before its data set is known.
     _name: str
     _samples: int
+    _in_all: int
+    _part_of: tuple[Any, Any] | None = None  # the split, and the index of it
+    _positions: np.ndarray | None = None
+    _describe: Callable[[], tuple[Any, str]] | None = None
+    _sources: tuple[Source, ...] = ()  # of what was put together by `+`
+    _note = ""  # what everybody should know who sees it: "stand-in data"
+    # Whose mean and deviation are "standard": None for its own, words for why that must be asked. Parts have those
+    # of the whole, so that they stay comparable, and `test` those of `train`.
+    _standard: Any = None
 
-    def __init__(self, part_of: tuple[Any, Any] | None) -> None:
-        """Note of which split it is a part, and by which index; None for a whole."""
-        self._part_of = part_of
-        self._positions: np.ndarray | None = None
-        whole = part_of[0] if part_of else None
-        self._in_all: int = whole._in_all if whole else self._samples
-        self._describe: Callable[[], tuple[Any, str]] | None = whole._describe if whole else None
-        self._sources: tuple[Source, ...] = whole._sources if whole else ()  # of what was put together by `+`
-        self._note: str = whole._note if whole else ""  # what everybody should know who sees it: "stand-in data"
-        # Whose mean and deviation are "standard": None for its own, words for why that must be asked. Parts have those
-        # of the whole, so that they stay comparable, and `test` those of `train`.
-        self._standard: Any = (whole._standard or whole) if whole else None
+    def _is_part_of(self, whole: Any, index: Any) -> None:
+        """Note of which split it is a part, and by which index."""
+        self._part_of = whole, index
+        self._in_all, self._describe, self._sources = whole._in_all, whole._describe, whole._sources
+        self._note, self._standard = whole._note, whole._standard or whole
 
     def _belongs_to(self, dataset: str, train: Any, describe: Callable[[], tuple[Any, str]]) -> None:
         """Note whose split it is, and which one's mean and deviation are the standard, if one is called so."""

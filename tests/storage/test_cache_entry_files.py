@@ -202,11 +202,19 @@ class TestWhetherItIsCurrent:
             ).is_current()
         assert made.is_current()
 
+    def test_its_sources_alone(self, made: CacheEntry) -> None:
+        """Who opens the arrays asks the signature of each: of manifests and source files it is asked here."""
+        for path in made.signatures:
+            os.utime(path, ns=(1, 1))
+            assert made.has_current_sources() is path.startswith(made.folder)
+            made = made._replace(signatures={**made.signatures, path: signature(Path(path))})
+
     def test_what_depends_on_nothing_is_not(self, made: CacheEntry) -> None:
         """Nobody wrote such an entry; nor one of a path that has no bytes, or is no path."""
         lacking: dict[str, Any] = {"files": {}, "splits": (), "manifests": {}}
         for field, nothing in lacking.items():
             assert not made._replace(**{field: nothing}).is_current()
+            assert not made._replace(**{field: nothing}).has_current_sources()
         for path in ("\ud800", "a\0b"):
             assert not made._replace(files={path: ""}, signatures={**made.signatures, path: []}).is_current()
 

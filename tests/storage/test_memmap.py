@@ -143,6 +143,25 @@ class TestOpening:
         os.close(fd)
 
 
+class TestSignature:
+    """Of a file that has to be as it was, the one that is opened is asked, not what has its name a moment before."""
+
+    def test_another_one_is_refused(self, tmp_path: Path) -> None:
+        """Whichever number of it differs; and so is a file that none is known of. No descriptor stays open."""
+        part, path = saved(tmp_path / "a.npy", np.arange(5)), str(tmp_path / "a.npy")
+        signature = memmap.stat_signature(path)
+        before = len(list(Path("/proc/self/fd").iterdir()))
+        assert open_map(tmp_path, part, {path: signature}).tolist() == [0, 1, 2, 3, 4]
+        for number in range(4):
+            other = [value + (at == number) for at, value in enumerate(signature)]
+            with pytest.raises(ValueError, match="is not as it was") as caught:
+                open_map(tmp_path, part, {path: other})
+            assert str(caught.value) == f"{path} is not as it was"
+        with pytest.raises(KeyError):
+            open_map(tmp_path, part, {})
+        assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
 class TestPages:
     """They are the process's own: whoever writes past the flag changes neither the file nor another's map."""
 
@@ -154,6 +173,18 @@ class TestPages:
         pages._mmap[part.offset - PAGE : part.offset - PAGE + 8] = b"\xff" * 8
         assert (one[0], other[0]) == (-1, 0)
         assert open_map(tmp_path, part)[0] == 0
+
+    def test_what_is_small_is_read(self, tmp_path: Path) -> None:
+        """Up to 64 KiB of its file, wherever in it: memory of one's own as well, which stays when the file goes."""
+        for before in (0, 3 * PAGE):
+            begin = saved(tmp_path / "a.npy", np.zeros(0, "u1"), before).offset % PAGE
+            for more, kind in ((0, bytearray), (1, mmap.mmap)):
+                values = (np.arange(memmap.MOST_READ - begin + more) % 251).astype("u1")
+                array: Any = open_map(tmp_path, saved(tmp_path / "a.npy", values, before))
+                (tmp_path / "a.npy").unlink()
+                assert type(array._mmap) is kind
+                assert len(array._mmap) == memmap.MOST_READ + more == 65_536 + more
+                assert np.array_equal(array, values)
 
     def test_what_cannot_be_mapped_is_read(self, tmp_path: Path) -> None:
         """Where it has room on the heap: the same bytes, from a place on, until the file ends before it should."""
@@ -174,8 +205,10 @@ class TestPages:
         limit = Path("/proc/sys/vm/max_map_count")
         if not limit.exists() or int(limit.read_text()) > 200_000:
             pytest.skip("no number of maps that is soon reached")
-        part = saved(tmp_path / "a.npy", np.arange(5), before=PAGE)
+        part = saved(tmp_path / "a.npy", np.arange(memmap.MOST_READ, dtype="u2").astype("u1"), before=PAGE)
         fd = memmap.open_regular(tmp_path / "a.npy")
+
+        room = bytearray(memmap.MOST_READ + PAGE)  # on the heap, for the array
 
         def opened() -> Any:
             system: Any = ctypes.CDLL(None)
@@ -184,12 +217,14 @@ class TestPages:
             failed = ctypes.c_void_p(-1).value
             while system.mmap(None, PAGE, mmap.PROT_READ, mmap.MAP_PRIVATE, fd, 0) != failed:
                 pass
+            del room[:]
             array: Any = open_map(tmp_path, part)
-            return type(array._mmap).__name__, array.tolist(), array.flags.writeable, to_pickle(array[1:]).part.offset
+            last = to_pickle(array[-5:]).part.offset
+            return type(array._mmap).__name__, array[-5:].tolist(), array.flags.writeable, last
 
         array: Any = open_map(tmp_path, part)
         assert type(array._mmap) is mmap.mmap
-        assert in_a_fork(opened) == ("bytearray", array.tolist(), False, part.offset + 8)
+        assert in_a_fork(opened) == ("bytearray", array[-5:].tolist(), False, part.offset + memmap.MOST_READ - 5)
         os.close(fd)
 
     def test_a_reading_that_comes_in_pieces(self) -> None:

@@ -30,7 +30,7 @@ from tinytorch_datasets.errors import (
     check_flag,
     did_you_mean,
 )
-from tinytorch_datasets.storage.cache_entry import entries_in
+from tinytorch_datasets.storage.cache_entry import entries_in, homes_of_entries
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -261,7 +261,7 @@ def _likely_stretches(names: Sequence[str], manifest: ManifestLike, home: AnyPat
         root = None if home is None else settings.absolute(home)
         homes = settings.likely_homes(path, root)
         caches = [f"{kept}/.cache" for kept in homes]
-        for cache in (f"{kept}/.cache" for kept in settings.homes_of_entries(homes, root)):
+        for cache in (f"{kept}/.cache" for kept in homes_of_entries(homes, root)):
             for entry in entries_in(cache, path):
                 if entry.belongs_to(entry.name, path, caches) and entry.name in (names or entry):
                     yield from entry.stretches()

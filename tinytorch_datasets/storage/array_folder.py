@@ -329,5 +329,5 @@ def read_header(
         if fortran or dtype.kind not in "biuf" or signature[0] != part.offset + nbytes:
             return None
         if maps is not None:
-            maps[name] = map_values(fd, str(folder / name), part)
+            maps[name] = map_values(fd, str(folder / name), part, signature[0])
     return part, signature

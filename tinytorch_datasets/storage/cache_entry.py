@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tinytorch_datasets import settings
 from tinytorch_datasets._version import VERSION
-from tinytorch_datasets.storage.memmap import Part, StatSignature, read_regular, stat_signature
+from tinytorch_datasets.storage.memmap import Part, StatSignature, part_path, read_regular, stat_signature
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -112,10 +112,17 @@ class CacheEntry(NamedTuple):
 
     def is_current(self) -> bool:
         """Check whether manifest, every source file and every array are as they were."""
+        return self._has_signatures(itertools.chain(self.manifests, self.files, self._arrays()))
+
+    def has_current_sources(self) -> bool:
+        """Check whether manifest and every source file are as they were: who opens the arrays asks that of them."""
+        return self._has_signatures(itertools.chain(self.manifests, self.files))
+
+    def _has_signatures(self, paths: Iterable[str]) -> bool:
         if not self.files or not self.splits or not self.manifests:
             return False
         try:
-            is_unchanged = all(stat_signature(path) == self.signatures[path] for path in self._depends_on())
+            is_unchanged = all(stat_signature(path) == self.signatures[path] for path in paths)
             ways = ((item, by, path) for by, items in self.includes.items() for item, path in items.items())
             return is_unchanged and all(_leads_to(*way) for way in ways)
         except (OSError, ValueError, KeyError):  # it is gone, or this locale has no bytes for its path
@@ -127,7 +134,7 @@ class CacheEntry(NamedTuple):
             if not all(split.fields.values()):
                 return False
             for part in itertools.chain(*split.fields.values(), split.texts.values()):
-                size, file = part.dtype[2:], os.path.join(self.folder, os.path.basename(part.file))
+                size, file = part.dtype[2:], part_path(self.folder, part.file)
                 if size not in SIZES.get(part.dtype[1:2], ()) or min(part.offset, *part.shape, 0) < 0:
                     return False
                 if part.offset + int(size) * math.prod(part.shape) > self.signatures[file][0]:
@@ -152,13 +159,11 @@ class CacheEntry(NamedTuple):
             return None
         return self._replace(signatures={**self.signatures, **now})
 
-    def _depends_on(self) -> Iterator[str]:
-        yield from self.manifests
-        yield from self.files
+    def _arrays(self) -> Iterator[str]:
         for split in self.splits:
             for parts in (*split.fields.values(), split.texts.values()):
                 for part in parts:
-                    yield os.path.join(self.folder, os.path.basename(part.file))
+                    yield part_path(self.folder, part.file)
 
     def matches_every_byte(self, dataset: Mapping[str, Any], declared: Mapping[str, str], ahead: DigestsAhead) -> bool:
         """Hash manifest, files and the arrays of the data set opened from it, all read now, and compare.
@@ -273,8 +278,7 @@ def stretch_of(folder: str, part: Part) -> Stretch | None:
     if kind is None or not size.isdecimal() or part.dtype[0] not in "<|":
         return None
     name = kind if kind == "bool" else f"{kind}{8 * int(size)}"
-    path = os.path.join(folder, os.path.basename(part.file))
-    return Stretch(path, part.offset, header(name, part.shape).encode())
+    return Stretch(part_path(folder, part.file), part.offset, header(name, part.shape).encode())
 
 
 def entry_path(cache: str | Path, manifest: str | Path, name: str, rank: Sequence[int] | None = None) -> str:
@@ -296,11 +300,19 @@ def entries_of(
     if not name.replace("-", "").replace("_", "").replace(".", "").isalnum():
         return  # no data set's name, and nothing to build a path of
     caches = [os.path.join(home, ".cache") for home in homes]
-    for kept in settings.homes_of_entries(homes, home):
+    for kept in homes_of_entries(homes, home):
         path = entry_path(os.path.join(kept, ".cache"), manifest, name, rank)
         entry = CacheEntry.read(path)
         if entry is not None and entry.belongs_to(name, manifest, caches, rank):
             yield path, entry
+
+
+def homes_of_entries(homes: Sequence[str], home: str | None) -> Iterator[str]:
+    """Yield the folders whose cache entries count, of the likely homes of a manifest and of those that it includes.
+
+    That of an included one counts for that one alone: see `Locations.caches_of_including`.
+    """
+    yield from homes if settings.given_homes(home) else (homes[0], settings.likely_cache())
 
 
 def entries_in(cache: str, manifest: str) -> Iterator[CacheEntry]:

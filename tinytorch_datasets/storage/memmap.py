@@ -13,6 +13,8 @@ import mmap
 import os
 import stat
 import sys
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tinytorch_datasets.errors import MissingFile, StorageError
@@ -34,6 +36,10 @@ READ_ONLY = (
 _COMMON = sys.platform == "linux" and os.uname().machine in ("x86_64", "i686", "aarch64", "armv7l", "riscv64", "s390x")
 NO_RESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000 if _COMMON else 0)
 
+# Up to so many bytes are read and not mapped: a map takes as long as reading 256 KiB, as long again when it is first
+# used, and a descriptor.
+MOST_READ = 64 * 1024
+
 
 class Part(NamedTuple):
     """One `.npy` file of a folder of decoded arrays: the dtype and shape of its values, and their offset in bytes."""
@@ -48,24 +54,36 @@ class Part(NamedTuple):
 NOWHERE = Part("", "|u1", (0,), 0)
 
 
-def open_map(folder: str | Path, part: Part) -> np.ndarray:
+@lru_cache(maxsize=1024)  # every `get` asks, of all its arrays
+def part_path(folder: str | Path, file: str) -> str:
+    """Return where the file of a part is: below the folder, whatever a planted cache entry says."""
+    return os.path.join(folder, os.path.basename(file))
+
+
+def open_map(folder: str | Path, part: Part, signatures: Mapping[str, StatSignature] | None = None) -> np.ndarray:
     """Open the values of a part: memory-mapped, and read-only.
+
+    Signatures, if they are given, are what files must have, by path; that of the opened file is compared.
 
     Raises:
         OSError: The file is not there, or cannot be read.
-        ValueError: It is too short for these values, or there are no such values.
+        KeyError: None of the signatures is of its path.
+        ValueError: It has another signature, it is too short for these values, or there are no such values.
     """
-    name = os.path.basename(part.file)  # a name, whatever a planted cache entry says, and nothing above it
-    path = os.path.join(folder, name)
-    fd = open_regular(path)
+    path = part_path(folder, part.file)
+    fd = os.open(path, READ_ONLY)
     try:
-        return map_values(fd, path, part)
+        about = _about_regular(fd, path)
+        if signatures is not None and _signature(about) != signatures[path]:
+            msg = f"{path} is not as it was"
+            raise ValueError(msg)
+        return map_values(fd, path, part, about.st_size)
     finally:
         os.close(fd)
 
 
-def map_values(fd: int, path: str, part: Part) -> np.ndarray:
-    """Map the values of a part in its open file, which may be closed then.
+def map_values(fd: int, path: str, part: Part, size: int) -> np.ndarray:
+    """Map the values of a part in its open file, of so many bytes, which may be closed then.
 
     Raises:
         OSError: It cannot be mapped; StorageError if memory lacks.
@@ -75,7 +93,7 @@ def map_values(fd: int, path: str, part: Part) -> np.ndarray:
 
     dtype, shape, offset = np.dtype(part.dtype), tuple(part.shape), part.offset
     end = offset + dtype.itemsize * math.prod(shape)
-    if dtype.kind not in "biuf" or offset < 0 or any(size < 0 for size in shape) or end > os.fstat(fd).st_size:
+    if dtype.kind not in "biuf" or min(offset, *shape, 0) < 0 or end > size:
         msg = f"{path} does not hold values of {dtype} and shape {shape} from byte {offset} on"
         raise ValueError(msg)
     if 0 in shape:  # nothing cannot be mapped
@@ -83,12 +101,24 @@ def map_values(fd: int, path: str, part: Part) -> np.ndarray:
         nothing.flags.writeable = False
         return nothing
     start = offset - offset % mmap.ALLOCATIONGRANULARITY
-    pages = _map_pages(fd, path, end - start, start)
+    pages = _small_pages(fd, end - start, start) or _map_pages(fd, path, end - start, start)
     # What `np.memmap` makes; its own way opens the file once more, and knows no flags of the system's.
     array: Any = np.ndarray.__new__(np.memmap, shape, dtype, buffer=pages, offset=offset - start)
     array._mmap, array.offset, array.mode, array.filename = pages, offset, "c", os.path.abspath(path)
     array.flags.writeable = False
     return array  # type: ignore[no-any-return]
+
+
+def _small_pages(fd: int, length: int, start: int) -> bytearray | None:
+    """Read a stretch of a file that is so small that this takes less than to map it; None if it is not, or fails."""
+    if length > MOST_READ:
+        return None
+    try:
+        os.lseek(fd, start, os.SEEK_SET)
+        data = os.read(fd, length)
+        return bytearray(data) if len(data) == length else None
+    except MemoryError:  # whoever maps it will say which limit there is
+        return None
 
 
 def _map_pages(fd: int, path: str, length: int, start: int) -> mmap.mmap | bytearray:
@@ -150,10 +180,19 @@ def open_regular(path: str | Path) -> int:
         OSError: It is not there, cannot be read, or is no file: a folder, or a pipe.
     """
     fd = os.open(path, READ_ONLY)
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
+    try:
+        _about_regular(fd, path)
+    except OSError:
         os.close(fd)
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        raise
     return fd
+
+
+def _about_regular(fd: int, path: str | Path) -> os.stat_result:
+    about = os.fstat(fd)
+    if not stat.S_ISREG(about.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    return about
 
 
 def read_regular(path: str | Path) -> bytes:
@@ -167,7 +206,10 @@ def stat_signature(file: str | Path | int) -> StatSignature:
 
     Both times, because the first can be set to anything and the second, where the system has it, cannot.
     """
-    about = os.stat(file)
+    return _signature(os.stat(file))
+
+
+def _signature(about: os.stat_result) -> StatSignature:
     return [about.st_size, about.st_mtime_ns, about.st_ctime_ns, about.st_ino]
 
 
