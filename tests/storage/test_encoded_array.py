@@ -37,6 +37,7 @@ from tinytorch_datasets.digests import digest_of
 from tinytorch_datasets.errors import DecodeError, ManifestError, StorageError
 from tinytorch_datasets.manifest import loading
 from tinytorch_datasets.storage.encoded_array import Recipe
+from tinytorch_datasets.storage.memmap import MOST_READ
 
 COUNT = 12
 
@@ -164,6 +165,18 @@ def made(folder: Path, case: str, *, cache: str = "encoded", more: str = "") -> 
     bodies, ending, field, options, _ = CASES[case]
     text = entry(ending, field, options=options, cache=cache, more=more)
     return get("made", manifest=declare(folder, text, all_zip=zipped(bodies, ending)))
+
+
+NOISE = [np.random.default_rng(number).integers(0, 256, (64, 64, 3), np.uint8) for number in range(COUNT)]
+NOISY = [saved(Image.fromarray(values), "PNG") for values in NOISE]
+
+
+def mapped(folder: Path) -> Split:
+    """A split whose pictures are mapped, because they take more than is read when it is opened."""
+    text = entry("png", "dtype: uint8, shape: [64, 64, 3], range: [0, 255]")
+    train = get("made", manifest=declare(folder, text, all_zip=zipped(NOISY, "png"))).train
+    assert train.x.encoded_nbytes > MOST_READ
+    return train
 
 
 def same(values: Any, expected: Any) -> bool:
@@ -448,7 +461,7 @@ class TestTrust:
 
     def test_bytes_that_change_under_an_open_field_are_an_error(self, tmp_path: Path) -> None:
         """In a sentence that says where they are."""
-        field = made(tmp_path, "PNG of two sizes").train.x
+        field = mapped(tmp_path).x
         (file,) = tmp_path.rglob("train.x.encoded.npy")
         with file.open("r+b") as out:
             out.seek(-field.encoded_nbytes, os.SEEK_END)
@@ -457,7 +470,7 @@ class TestTrust:
         with pytest.raises(StorageError) as caught:
             field[0]
 
-        length = len(CASES["PNG of two sizes"][0][0])
+        length = len(NOISY[0])
         assert str(caught.value) == (
             f"sample 0 of a field that is cached encoded, bytes 0 to {length:,} of train.x.encoded.npy, cannot be "
             "decoded any more: it is no picture of a kind that is read\n"
@@ -467,10 +480,10 @@ class TestTrust:
 
     def test_it_names_the_sample_of_the_whole_field(self, tmp_path: Path) -> None:
         """From a part, from a shuffled batch, and in a process that got either as pickle."""
-        train = made(tmp_path, "JPEG").train
+        train = mapped(tmp_path)
         (file,) = tmp_path.rglob("train.x.encoded.npy")
         with file.open("r+b") as out:
-            out.seek(-train.x.encoded_nbytes + sum(map(len, JPEGS[:7])), os.SEEK_END)
+            out.seek(-train.x.encoded_nbytes + sum(map(len, NOISY[:7])), os.SEEK_END)
             out.write(b"no picture")
 
         for ask in (
