@@ -13,7 +13,7 @@ import pytest
 import trustme
 import yaml
 
-from tests.helpers.faulty_server import FaultyServer, answer, free_port, redirect, serve, sha256
+from tests.helpers.faulty_server import Exchange, FaultyServer, answer, free_port, redirect, serve, sha256
 from tinytorch_datasets import load_manifest
 from tinytorch_datasets.errors import FetchError, NetworkSettingsError, UsageError
 from tinytorch_datasets.fetch import RetryPolicy, fetch
@@ -201,6 +201,72 @@ class TestCertificates:
         authority.issue_cert("127.0.0.1").configure_cert(tls)
         with FaultyServer(tls) as server:
             assert fetched(tmp_path, server.at("/f", serve(DATA))) == DATA
+
+
+class TestEveryWay:
+    """A plain address is asked by urllib3 alone; with a proxy named, requests has a part in it; a proxy has its own."""
+
+    @pytest.mark.parametrize(
+        "address",
+        [
+            "{server}/f",
+            "{server}/a%20b",
+            "{server}/a b",
+            "{server}/\u00e4?\u00f6=1",
+            "{server}/a/./b/../c",
+            "{server}/a;b=1,2?c=d&e#f",
+            "{server}?q",
+            "{credentials}/f",
+            "{server}/to?/there",
+            "{server}/to?{credentials}/there",
+            "{server}/to?file:///etc/passwd",
+            "{server}/to?ftp://example.org/f",
+            "{server}/to?/to?/there",
+            "{server}/cookie",
+            "{server}/f?206",
+            "{server}/f?404",
+            "{server}/f?503",
+            "http://[::1",
+            "http://127.0.0.1:99999/f",
+            "http://.example.invalid/f",
+        ],
+    )
+    def test_asks_the_same_and_gives_the_same(
+        self, address: str, server: FaultyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Each request with its header fields, and the bytes or what is wrong."""
+
+        def act(exchange: Exchange) -> None:
+            path, _, query = exchange.request.path.partition("?")
+            if path.endswith("/to"):
+                redirect(query)(exchange)
+            elif path.endswith("/cookie"):
+                answer(302, Location="/after", Set_Cookie="a=1; Path=/")(exchange)
+            else:
+                answer(int(query) if query.isdigit() else 200, DATA, Retry_After="99", WWW_Authenticate="Basic")(
+                    exchange
+                )
+
+        by_way = []
+        server.otherwise = act
+        names = {"server": server.url, "credentials": server.url.replace("://", "://ada:p%40w@")}
+        for way in ("plain", "not by the proxy", "by the proxy"):
+            if way != "plain":
+                monkeypatch.setenv("http_proxy", server.url)
+                monkeypatch.setenv("no_proxy", "*" if way == "not by the proxy" else "")
+            server.log.clear()
+            try:
+                outcome: object = fetched(tmp_path / way, address.format(**names))
+            except FetchError as error:
+                outcome = error.tried
+            by_way.append(
+                (outcome, [(it.path.removeprefix(server.url), sorted(it.headers.items())) for it in server.log])
+            )
+
+        assert by_way[1] == by_way[0]
+        if "[::1" not in address and "invalid" not in address and "99999" not in address:  # or the proxy would say so
+            assert by_way[2] == by_way[0]
+            assert by_way[0][1]
 
 
 class TestSecrets:

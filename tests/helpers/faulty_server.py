@@ -208,6 +208,7 @@ class FaultyServer:
 
     tls: ssl.SSLContext | None = None
     keeps_connections: bool = False
+    otherwise: Act = field(default_factory=lambda: answer(404))  # for every path that `at` does not name
     log: list[Request] = field(default_factory=list)
 
     def at(self, path: str, *acts: Act) -> str:
@@ -249,7 +250,7 @@ class FaultyServer:
                 request = Request(self.path, dict(self.headers.items()), connection=self.number)
                 with outer._guard:
                     outer.log.append(request)
-                    acts = outer._acts.get(self.path, [answer(404)])
+                    acts = outer._acts.get(self.path, [outer.otherwise])
                     act = acts.pop(0) if len(acts) > 1 else acts[0]
                     exchange = Exchange(self, request, outer)
                 outer.count(1)
