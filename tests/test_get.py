@@ -293,7 +293,8 @@ class TestWrongBytes:
             assert str(caught.value) == (
                 f"{path} is not the declared file: it has sha256\n    {hashlib.sha256(raw).hexdigest()}, declared is\n"
                 f"    {declared}\n  declared at datasets.yaml:{line}\n"
-                "  Restore it: `git checkout` it in a clone, or reinstall the package."
+                "  Restore it: `git checkout` it in a clone, or reinstall the package. "
+                "If the change was meant, `tinytorch-datasets update flowers` writes the new hash."
             )
 
     def test_a_change_that_hides_itself_is_seen(self, flowers: Path, home: Path) -> None:

@@ -850,6 +850,15 @@ class TestRecognition:
 class TestTheCall:
     """A wrong call is reported with its hint, exit 2, and nothing is written."""
 
+    def test_a_file_that_is_not_there_is_reported_first(self, manifest: Path, tmp_path: Path) -> None:
+        """Before that nobody could fetch it."""
+        result = add(manifest, *_npz(tmp_path / "made"), tmp_path / "none.csv")
+
+        assert (result.exit_code, result.stderr) == (
+            1,
+            f"error: {tmp_path / 'none.csv'} is missing\n  Name a file, a folder of files, or an address.\n",
+        )
+
     def test_a_file_that_others_could_not_get(self, manifest: Path, tmp_path: Path) -> None:
         """Neither shipped nor at an address."""
         result = add(manifest, *_npz(tmp_path / "made"))

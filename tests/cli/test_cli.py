@@ -155,6 +155,10 @@ class TestWrongCalls:
          "--lock and --[no-]decode"),
         (("audit", "--mirror", "http://127.0.0.1:9/", "--offline"),
          "error: a mirror at an address opens sockets, and --offline forbids it"),
+        (
+            ("list", "--manifest", "http://127.0.0.1/datasets.yaml"),
+            "Invalid value for '--manifest': this is an address of http://, where a path is needed",
+        ),
         (("audit", "--mirror", "ftp://127.0.0.1/"), "error: --mirror is an address of ftp://, where a path is needed"),
         (("audit", "--only", "shiped"), "Error: Invalid value for '--only': 'shiped' is not one of"),
         (("add", "x.csv", "--split", "test"), "Error: --split is SPLIT=PATTERN (test=holdout.csv), not 'test'"),

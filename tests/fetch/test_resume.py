@@ -381,6 +381,37 @@ class TestSources:
 
         assert caught.value.tried == ((str(path), "there is no such folder"),)
 
+    @pytest.mark.parametrize(
+        ("mirror", "is_host"),
+        [("192.168.1.5:8000", True), ("laptop.local:8000/class", True), ("localhost:8000", True), ("localhost", True),
+         ("usb", False), ("laptop.local", False), ("C:8000", False), ("usb/a.b:80", False)],
+    )  # fmt: skip
+    def test_an_address_without_its_scheme(
+        self, place: Place, mirror: str, is_host: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What begins as a host and its port does is a path too, and the reason says what an address begins with."""
+        monkeypatch.chdir(place.into.parent.parent)
+        with pytest.raises(FetchError) as caught:
+            place.fetch(declared_file(), mirror=mirror)
+
+        ((_, reason),) = caught.value.tried
+        assert reason == "there is no such folder" + ("; an address begins with http://" if is_host else "")
+
+    def test_an_address_of_another_scheme(self, place: Place) -> None:
+        """It will be no mirror later either."""
+        with pytest.raises(FetchError) as caught:
+            place.fetch(declared_file(), mirror="htp://laptop:8000")
+
+        assert str(caught.value) == (
+            "points.bin could not be downloaded from any of 2 mirrors:\n"
+            "  htp://laptop:8000/points/points.bin: this is neither http, nor https, nor a folder\n"
+            "  htp://laptop:8000/points.bin: this is neither http, nor https, nor a folder\n"
+            "  declared at datasets.yaml:7\n"
+            "  Name a folder that is there as the mirror, or an address with http:// or https://, and run "
+            f"`tinytorch-datasets get points` again. Or put the file itself at {place.into / 'points.bin'}, "
+            "from wherever you can get it."
+        )
+
     def test_no_folder_and_no_network(self, place: Place) -> None:
         """Either can be corrected."""
         with pytest.raises(FetchError) as caught:

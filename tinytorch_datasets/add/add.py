@@ -186,6 +186,7 @@ def _check_call(
     """Refuse a call that cannot work, before anything is downloaded.
 
     Raises:
+        MissingFile: A path leads to no file.
         UsageError: It cannot.
     """
     for address in given:
@@ -194,7 +195,9 @@ def _check_call(
         inputs.refuse_secrets(address)
     for address in filter(inputs.is_address, given):
         refuse_offline(f"the download of {address}", hint="download it by other means, and add the file.")
-    if not ship and not mirrors and not all(map(inputs.is_address, given)):
+    if not ship and not mirrors and (paths := [one for one in given if not inputs.is_address(one)]):
+        for path in paths:
+            inputs.list_files(path)  # which refuses one that is not there: that is to be corrected first
         what = "a file on this computer has no address that others could fetch it from"
         hint = "Copy it to the shipped data with --ship, or say where it is with --mirror URL."
         raise UsageError(what, hint=hint)

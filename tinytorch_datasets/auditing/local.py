@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tinytorch_datasets import formats, pipeline, settings
+from tinytorch_datasets import formats, pipeline
 from tinytorch_datasets.auditing import lint
 from tinytorch_datasets.auditing.arrays import audit_cached, audit_decoded, changed_meanwhile, pickle_globals
 from tinytorch_datasets.auditing.findings import DatasetReport, Finding, Severity, State
@@ -338,7 +338,7 @@ def _hash_array(column: Column, folder: ArrayFolder, add: Callable[[int], None] 
 
 def _audit_files(manifest: Manifest, plan: Plan, locations: Locations, digests: FileDigests) -> list[Finding]:
     """Compare a data set's files with the manifest."""
-    findings = list(compare(manifest, plan, digests, _hint(manifest, plan)))
+    findings = list(compare(manifest, plan, digests, pipeline.hint_of_change(plan, manifest.owner(plan.name).path)))
     findings += _gone(plan, digests)
     if plan.status == "shipped":
         findings += lint.audit_links(manifest, plan, locations.shipped)
@@ -366,13 +366,6 @@ def _gone(plan: Plan, digests: FileDigests) -> Iterator[Finding]:
     for file in plan.files:
         if isinstance(digests.get(path := plan.root / file.name), Digest) and not exists(path):
             yield changed_meanwhile(plan, FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path))
-
-
-def _hint(manifest: Manifest, plan: Plan) -> str:
-    """Return the hint for a file that is not as declared; whoever writes a manifest may have changed it on purpose."""
-    if str(manifest.owner(plan.name).path) == settings.packaged_manifest():
-        return plan.hint
-    return f"{plan.hint} If the change was meant, `tinytorch-datasets update {plan.name}` writes the new hash."
 
 
 def _all_present(plan: Plan) -> bool:

@@ -257,7 +257,7 @@ def manifest_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option(
             "--manifest",
-            type=click.Path(path_type=Path),
+            type=LocalPath(path_type=Path),
             callback=_note_option,
             metavar="FILE",
             help="Another manifest than the one in force (see config)",

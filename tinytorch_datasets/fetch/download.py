@@ -105,7 +105,8 @@ def _hint(kinds: Sequence[Kind | None], target: Path, dataset: str, bytes_on_dis
         return f"Connect to a network{stick} and {again}{kept}. `tinytorch-datasets doctor` says what is in the way."
     if others and all(kind is Kind.NO_CREDENTIALS for kind in others):
         return f"{base.CONFIGURE_CREDENTIALS}, and {again}{kept}."
-    first = f"{OTHER_FOLDER}, or an address with http:// or https://, and" if folder_is_missing else "Try later:"
+    is_no_mirror = folder_is_missing or Kind.UNSUPPORTED in kinds  # and never will be one
+    first = f"{OTHER_FOLDER}, or an address with http:// or https://, and" if is_no_mirror else "Try later:"
     return f"{first} {again}{kept}. Or put the file itself at {target}, from wherever you can get it."
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
@@ -24,6 +25,7 @@ from tinytorch_datasets.storage.memmap import open_regular
 if TYPE_CHECKING:
     from tinytorch_datasets.fetch.connection import Connections
 
+_HOST = re.compile(r"(?:localhost|[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+):[0-9]{1,5}(?:/.*)?|localhost(?:/.*)?")  # and port
 DEEPEST = 4  # torchvision: data/MNIST/raw/train-images-idx3-ubyte.gz
 FILES_LOOKED_AT = 20_000  # a folder with more is no folder of data sets, or a slow one
 FILES_HASHED = 4  # of the declared size; more would cost longer than many a download
@@ -98,7 +100,8 @@ def list_sources(
     addresses = list(file.urls)
     sources: list[Source] = []
     if missing := missing_folder(mirror):
-        sources.append(RefusedSource(printable(str(missing)), "there is no such folder", Kind.NO_FOLDER))
+        reason = "there is no such folder" + ("; an address begins with http://" if _HOST.fullmatch(mirror) else "")
+        sources.append(RefusedSource(printable(str(missing)), reason, Kind.NO_FOLDER))
     elif mirror:
         addresses[:0] = [address_below(mirror, folder, file.name), address_below(mirror, "", file.name)]
     addresses[:0] = [address_below(store, folder, file.name) for store in stores]

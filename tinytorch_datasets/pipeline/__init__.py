@@ -21,6 +21,7 @@ from tinytorch_datasets.errors import (
     ContentError,
     DecodeError,
     FetchError,
+    HashMismatch,
     ManifestError,
     MissingFile,
     MissingLibrary,
@@ -95,6 +96,10 @@ def run(
             title = plan.variant or "the first container"
             log.info("%s: %s cannot be taken: %s", declared.plan.name, title, error.what)
             failed = error if failed is None or not plan.variant else failed
+        except HashMismatch as error:
+            if error.hint == plan.hint:  # and not what is certain, such as `git lfs pull`
+                error.hint = hint_of_change(plan, declared.manifest)
+            raise
         except DecodeError as error:
             # A plan has no line of each option; the manifest, if it is still the same, has.
             with suppress(ManifestError, OSError):
@@ -109,6 +114,12 @@ def run(
         neither = f"The same values in other containers cannot be fetched either: {others}."
         failed.hint = f"{failed.hint or ''} {neither}".strip()
     raise failed
+
+
+def hint_of_change(plan: Plan, manifest: Path) -> str:
+    """Return the hint for a file that is not as declared; whoever writes a manifest may have changed it on purpose."""
+    if_meant = f" If the change was meant, `tinytorch-datasets update {plan.name}` writes the new hash."
+    return plan.hint + ("" if str(manifest) == settings.packaged_manifest() else if_meant)
 
 
 def name_line(error: DecodeError, manifest: Manifest, name: str) -> None:
