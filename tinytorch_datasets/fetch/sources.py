@@ -99,7 +99,7 @@ def list_sources(
     """
     addresses = list(file.urls)
     sources: list[Source] = []
-    if missing := missing_folder(mirror):
+    if mirror and (missing := missing_folder(mirror)):
         reason = "there is no such folder" + ("; an address begins with http://" if _HOST.fullmatch(mirror) else "")
         sources.append(RefusedSource(printable(str(missing)), reason, Kind.NO_FOLDER))
     elif mirror:
