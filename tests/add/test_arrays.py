@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -228,4 +229,47 @@ class TestWithoutSamples:
         assert (result.exit_code, result.stderr) == (
             2,
             "error: --drop y: without it, no array is left\n  Leave out fewer of them.\n",
+        )
+
+
+class TestPickledLists:
+    """A list of arrays may be one of samples, or of splits and fields."""
+
+    @pytest.mark.parametrize("count", [8, 20])
+    def test_arrays_of_several_lengths(self, manifest: Path, tmp_path: Path, count: int) -> None:
+        """As many as there are labels: one field, and never the one that happens to be as long as the labels."""
+        ragged = [np.arange(i + 1) for i in range(count)]
+        data = pickle.dumps({"x": ragged, "y": np.arange(count) % 2})
+        got, _ = added(manifest, tmp_path, all_pkl=data)
+
+        assert got.train.fields == ("features", "labels")
+        assert [sample.tolist() for sample in got.train.features] == [sample.tolist() for sample in ragged]
+
+    def test_arrays_of_one_shape(self, manifest: Path, tmp_path: Path) -> None:
+        """They are one array."""
+        pictures = np.arange(20 * 12).reshape(20, 3, 4)
+        got, _ = added(manifest, tmp_path, all_pkl=pickle.dumps({"x": list(pictures), "y": [0, 1] * 10}))
+
+        np.testing.assert_array_equal(got.train.images, pictures)
+
+    def test_an_array_a_split(self, manifest: Path, tmp_path: Path) -> None:
+        """So few are no samples, whatever is as many."""
+        data = pickle.dumps({"x": [np.ones((9, 4)), np.ones((3, 4))], "names": ["a", "b"]})
+        got, _ = added(manifest, tmp_path, "--split", "train=*.0", "--split", "test=*.1", all_pkl=data)
+
+        assert (len(got.train), len(got.test)) == (9, 3)
+
+    @pytest.mark.parametrize(
+        ("held", "what"),
+        [
+            ([(np.ones(3), 1)] * 20, "a list of 20 tuples or dicts, and not of numbers or of texts"),
+            ({"x": [{"a": 1}] * 20}, "'x': a list of 20 tuples or dicts, and not of numbers or of texts"),
+            ({0: np.ones((9, 4))}, "'0': its key is no text (int), so that no entry can name it"),
+        ],
+    )
+    def test_what_no_entry_can_name(self, manifest: Path, tmp_path: Path, held: object, what: str) -> None:
+        """It is refused by what it is."""
+        assert refused(manifest, tmp_path, all_pkl=pickle.dumps(held)) == (
+            f"all.pkl: it holds no array, and no list of numbers or texts; left out: all.pkl: {what}\n"
+            "  Save its samples as arrays of numbers.\n"
         )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pickletools
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,8 @@ _PROTOCOLS = (b"\x80\2", b"\x80\3", b"\x80\4", b"\x80\5")
 _OLD_PICKLE = re.compile(rb"\([dl]p[0-9]+\r?\n|[]}]q\0")
 _MEMO = frozenset({"PUT", "BINPUT", "LONG_BINPUT"})
 DEEPEST, WIDEST = 6, 1000  # of what is looked into for arrays
+# A list of more arrays is one of samples; of so few it is none, whatever is beside it: it may be one a split.
+MOST_ARRAYS, FEW_ARRAYS = 16, 4
 PROTO = b"\x80"  # what every pickle of protocol 2 and later begins with
 
 
@@ -83,17 +86,33 @@ def _inspect(path: Path) -> FileInfo:
         info = _array_info(key, value, path)
         if info is not None:
             infos.append(info)
+        elif isinstance(value, _Unnamed):
+            left_out.append(f"{key!r}: its key is no text ({value.kind}), so that no entry can name it")
+        elif isinstance(value, Row) and any(isinstance(item, tuple | dict) for item in value.items):
+            what = f"a list of {len(value):,} tuples or dicts, and not of numbers or of texts"
+            left_out.append(f"{key!r}: {what}" if key else what)
         else:
             what = f"{key!r}: {describe(value)}, and neither an array nor a list of numbers or of text"
             left_out.append(what if key else what.partition(": ")[2])
     return FileInfo(path, "pickle", tuple(infos), left_out=tuple(left_out))
 
 
-def _leaves(value: Any, key: str, path: Path) -> Iterator[tuple[str, Any]]:
-    """Yield what a pickle holds, but for what only holds others, by the path to it."""
+@dataclass(frozen=True)
+class _Unnamed:
+    """A value whose key in a dict is no text, but of another `kind`."""
+
+    kind: str
+
+
+def _leaves(value: Any, key: str, path: Path, samples: Container[int] = ()) -> Iterator[tuple[str, Any]]:
+    """Yield what a pickle holds, but for what only holds others, by the path to it.
+
+    `samples` are the lengths of the arrays, and of the lists without arrays, beside it.
+    """
     if isinstance(value, dict):
-        inner = text_keys(value, path).items()
-    elif isinstance(value, tuple) or (isinstance(value, Row) and _is_container(value)):
+        named = text_keys(value, path)
+        inner = {k: v if isinstance(k, str) else _Unnamed(type(k).__name__) for k, v in named.items()}.items()
+    elif isinstance(value, tuple) or (isinstance(value, Row) and _is_container(value, samples)):
         inner = dict(enumerate(value if isinstance(value, tuple) else value.items)).items()
     else:
         yield key, value
@@ -101,13 +120,24 @@ def _leaves(value: Any, key: str, path: Path) -> Iterator[tuple[str, Any]]:
     if key.count(".") >= DEEPEST or len(inner) > WIDEST:
         yield key, value
         return
+    beside = {len(one) for _, one in inner if _is_list(one)}
     for name, one in inner:
-        yield from _leaves(one, f"{key}.{as_text(name)}" if key else as_text(name), path)
+        yield from _leaves(one, f"{key}.{as_text(name)}" if key else as_text(name), path, beside)
 
 
-def _is_container(row: Row) -> bool:
-    """Check whether a list has arrays of its own in it, and is not one of samples."""
-    return any(isinstance(item, np.ndarray | tuple | dict) for item in row.items) and len(row) <= WIDEST
+def _is_container(row: Row, samples: Container[int]) -> bool:
+    """Check whether a list has arrays of its own in it, and is not one of samples, as many as others beside it."""
+    if not any(isinstance(item, np.ndarray | tuple | dict) for item in row.items) or len(row) > MOST_ARRAYS:
+        return False
+    kinds = {(item.ndim, item.dtype.kind) if isinstance(item, np.ndarray) else None for item in row.items}
+    return len(row) <= FEW_ARRAYS or len(row) not in samples or len(kinds) > 1 or None in kinds
+
+
+def _is_list(value: Any) -> bool:
+    """Check whether a value is an array, or a list that has no arrays in it."""
+    if isinstance(value, np.ndarray):
+        return value.ndim > 0
+    return isinstance(value, Row) and not any(isinstance(item, np.ndarray | tuple | dict) for item in value.items)
 
 
 def _array_info(key: str, value: Any, path: Path) -> ArrayInfo | None:
