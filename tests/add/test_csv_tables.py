@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -66,6 +68,43 @@ class TestTheHeader:
         got = added(manifest, tmp_path, all_csv="0,1,2\n" + "5.5,1.5,0.5\n" * 9)
 
         assert got.train.features.shape == (9, 3)
+
+    @pytest.mark.parametrize(
+        ("frame", "index"),
+        [
+            ([[0.5, 1.5], [2.5, 3.5]], True),
+            ([["a", 1.5], ["b", 3.5]], False),
+            ([["a", 15], ["b", 35]], True),
+            ([["a", "u"], ["b", "v"]], False),
+            ([[True, 1.5, 2.5], [False, 3.5, 0.5]], False),
+            ([[0, 1, 1, 0], [1, 1, 0, 0]], False),
+        ],
+    )
+    def test_frames_without_names(self, manifest: Path, tmp_path: Path, frame: list[list[Any]], index: bool) -> None:
+        """The places of the columns, as pandas writes them, are never a sample."""
+        pandas = pytest.importorskip("pandas", reason="pandas writes these tables")
+        got = added(manifest, tmp_path, all_csv=pandas.DataFrame(frame * 5).to_csv(index=index))
+
+        assert len(got.train) == 10
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "0 1 2 3 4\n5 6 7 8 9\n10 11 12 13 14\n15 16 17 18 19\n",
+            "0,1,2\n7,40,5\n8,50,6\n",
+            "0,1\n0.5,1.5\n2.5,3.5\n",
+            "0\n0.5\n2.5\n",
+            "0\n1\n0\n1\n",
+        ],
+    )
+    def test_places_that_may_be_a_sample(self, manifest: Path, tmp_path: Path, text: str) -> None:
+        """The first is `numpy.savetxt("all.csv", numpy.arange(20).reshape(4, 5), fmt="%d")`, without names."""
+        shown = ", ".join(map(repr, re.split("[, ]", text.partition("\n")[0])[:3]))
+
+        assert refused(manifest, tmp_path, all_csv=text) == [
+            f"error: all.csv: line 1 ({shown}) may be the columns' names, or a sample, and nothing below says which",
+            "  Say which: --option header=true, or --option header=false.",
+        ]
 
     @pytest.mark.parametrize("first", ["5.1,3,a", "7,unknown,a"])
     def test_a_word_that_is_no_name(self, manifest: Path, tmp_path: Path, first: str) -> None:

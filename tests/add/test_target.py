@@ -163,3 +163,27 @@ class TestRealFiles:
         assert data.classes == ("1", "2", "3", "4", "5", "U")
         assert data.train.labels.tolist() == [2] * 11
         assert load_manifest(manifest).datasets["mine"].fields["bore"].classes == ("0", "500", "600", "760")
+
+
+class TestMarksAmongClasses:
+    """A row whose class is not known is no sample of a class that is called ?."""
+
+    def test_arff_says_so(self, manifest: Path, tmp_path: Path) -> None:
+        """It is refused, as a target of numbers with gaps is."""
+        rows = "".join(f"{i},{name}\n" for i, name in enumerate(["a", "?", "b"] * 6))
+        header = "@relation r\n@attribute size numeric\n@attribute class {a, b}\n@data\n"
+        (path,) = put(tmp_path / "made", all_arff=header + rows)
+
+        assert refused(manifest, path) == (
+            f"error: {path}: column 2 ('class') is the target, and has '?' in some rows, where a value is missing"
+        )
+
+    @pytest.mark.parametrize("name", ["?", "none", "NA", "nan"])
+    def test_a_class_may_be_called_so(self, manifest: Path, tmp_path: Path, name: str) -> None:
+        """It is one, and the entry says what else it may be."""
+        text = "size,class\n" + "".join(f"{i},{('a', name)[i % 2]}\n" for i in range(12))
+        got = added(manifest, *put(tmp_path / "made", all_csv=text))
+
+        assert got.classes == tuple(sorted(["a", name]))
+        note = f"# a label is a position in this list; {name!r} may mean a missing value, and is a class here\n"
+        assert note in manifest.read_text(encoding="utf-8")

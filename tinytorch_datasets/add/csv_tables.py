@@ -206,6 +206,8 @@ def _is_header(table: Table, declared: bool | None) -> bool:
     if not rest:
         return False
     below = [(cell, column, _is_numeric(column)) for cell, column in zip(first, zip(*rest, strict=True), strict=True)]
+    if _counts_columns(first):
+        return _is_counted(table, below)
     over_numbers = [cell for cell, _, numeric in below if numeric]
     over_words = [(cell, column) for cell, column, numeric in below if not numeric and any(map(str.strip, column))]
     given = [cell for cell in over_numbers if cell]
@@ -222,12 +224,38 @@ def _is_header(table: Table, declared: bool | None) -> bool:
         return only_above and len(set(first) - {""}) == len([cell for cell in first if cell]) and _words_above(table)
     if not given:  # an index has no name, and the others are words
         return only_above and bool(over_words)
-    counts = _WHOLE.fullmatch(given[0]) and given == [str(int(given[0]) + i) for i in range(len(given))]
     if not over_words:
-        return bool(counts) and given[0] in ("0", "1") and len(given) > 2
+        return False
+    counts = _WHOLE.fullmatch(given[0]) and given == [str(int(given[0]) + i) for i in range(len(given))]
     if not only_above or not any(len(set(column)) < len(column) for _, column in over_words):
         return False
     if counts and (len(given) > 2 or given[0] in ("0", "1")):  # places, or the years of a table that is wide
+        return True
+    raise _uncertain(table)
+
+
+def _counts_columns(first: Sequence[str]) -> bool:
+    """Check whether a row counts the columns, as pandas does where they have no names, with or without its index."""
+    counted = list(map(str.strip, first[1:] if len(first) > 1 and not first[0] else first))
+    is_from_0 = counted == list(map(str, range(len(counted))))
+    return is_from_0 or (len(counted) > 2 and counted == list(map(str, range(1, len(counted) + 1))))
+
+
+def _is_counted(table: Table, below: Sequence[tuple[str, Sequence[str], bool]]) -> bool:
+    """Check that a row that counts the columns is no sample: one column below it is of words, or of decimals alone.
+
+    Raises:
+        DecodeError: It may be one, as the first rows of `numpy.arange(20).reshape(4, 5)` are.
+    """
+    if not table.first[0]:
+        return True
+    of_words = [column for _, column, numeric in below if not numeric and any(map(str.strip, column))]
+    numbers = [list(filter(REAL.fullmatch, set(column))) for _, column, numeric in below if numeric]
+    if len(below) > 1 and any(not any(map(REAL.fullmatch, column)) for column in of_words):
+        return True
+    if len(below) > 2 and any(not any(map(_WHOLE.fullmatch, column)) for column in numbers):
+        return True
+    if len(below) > 2 and max((float(cell) for column in numbers for cell in column), default=0) < len(below) - 1:
         return True
     raise _uncertain(table)
 

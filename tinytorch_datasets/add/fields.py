@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from tinytorch_datasets.plan import RaggedBlock
-from tinytorch_datasets.readers.columns import MAX_CLASSES, label_values
+from tinytorch_datasets.readers.columns import MAX_CLASSES, label_values, shown_marks
+from tinytorch_datasets.readers.text import is_missing
 
 MOST_WRITTEN_OUT = 1e15
 
@@ -95,7 +96,7 @@ class Survey:
         one, span = self._field, self._span
         if one.classes is not None:
             one.dtype = "int64"
-            one.note = "a label is a position in this list"
+            one.note = _note_of(one.classes)
         elif self._distinct is not None and len(one.shape) < 2 and self._has_classes(samples):
             one.dtype, one.shape = "int64", ()
         elif span is None or not all(map(math.isfinite, span)):
@@ -122,7 +123,8 @@ class Survey:
         if all(isinstance(value, str) for value in distinct):
             if "" in distinct or len(distinct) > max(2, samples // 2):
                 return False
-            one.classes, one.note = tuple(sorted(distinct)), "a label is a position in this list"
+            one.classes = tuple(sorted(distinct))
+            one.note = _note_of(one.classes)
             return True
         if distinct <= {False, True} and one.dtype == "bool":
             one.classes, one.note = ("false", "true"), "stored as bools"
@@ -167,3 +169,10 @@ def _rounded(value: Any, toward: Callable[[float], int]) -> Any:
         return value
     step = 10.0**-digits
     return round(toward(value / step) * step, max(digits, 0))
+
+
+def _note_of(classes: Sequence[str]) -> str:
+    """Return what a reader of the entry should know of classes: whether one of them may be no class."""
+    marks = list(filter(is_missing, classes))
+    doubt = f"; {shown_marks(marks)} may mean a missing value, and is a class here" if marks else ""
+    return f"a label is a position in this list{doubt}"

@@ -15,13 +15,16 @@ import numpy as np
 from tinytorch_datasets import formats
 from tinytorch_datasets.add.tables import Choices, Columns
 from tinytorch_datasets.errors import DecodeError, UsageError
-from tinytorch_datasets.formats import ArrayInfo, FileInfo
+from tinytorch_datasets.formats import ArrayInfo, FileInfo, arff
 from tinytorch_datasets.plan import COLUMN_RANGE, MAX_EXACT, TEXT, Block, Column, Split, spell
 from tinytorch_datasets.readers.columns import MAX_CLASSES, ColumnInfo, Kind
 from tinytorch_datasets.readers.text import REAL
 
 # Formats that say which words a column has, as if they were its classes; whether they are is decided here.
 _LISTS_WORDS = frozenset({"parquet", "arrow"})
+
+# What stands for a value that is not known, in formats that have no null.
+MARKS = {"arff": arff.MISSING}
 
 
 def describe(infos: Sequence[FileInfo], choices: Choices) -> list[FileInfo]:
@@ -126,6 +129,13 @@ class _TypedColumns(Columns):
         if array.names == tuple(keys) and array.field not in array.names:
             return replace(array, columns=())
         return replace(array, columns=tuple(key if any(self.names) else int(key) for key in keys))
+
+    def check_target(self, target: ColumnInfo) -> None:
+        """Refuse a target that is not known in some rows, where the format itself says so."""
+        mark = MARKS.get(self._infos[0].format)
+        if mark in target.cells:
+            reason = f"{target} is the target, and has {mark!r} in some rows, where a value is missing"
+            raise DecodeError(self.path, reason, hint="Take those rows out, or choose another --target.")
 
     def is_one_hot(self, columns: Sequence[ColumnInfo]) -> bool:
         """Check whether each row has one 1 among zeros in these columns."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickletools
 import re
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Collection, Container, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,6 +109,7 @@ def _leaves(value: Any, key: str, path: Path, samples: Container[int] = ()) -> I
 
     `samples` are the lengths of the arrays, and of the lists without arrays, beside it.
     """
+    inner: Collection[tuple[Any, Any]]
     if isinstance(value, dict):
         named = text_keys(value, path)
         inner = {k: v if isinstance(k, str) else _Unnamed(type(k).__name__) for k, v in named.items()}.items()
@@ -120,7 +121,7 @@ def _leaves(value: Any, key: str, path: Path, samples: Container[int] = ()) -> I
     if key.count(".") >= DEEPEST or len(inner) > WIDEST:
         yield key, value
         return
-    beside = {len(one) for _, one in inner if _is_list(one)}
+    beside = {length for _, one in inner if (length := _length(one)) is not None}
     for name, one in inner:
         yield from _leaves(one, f"{key}.{as_text(name)}" if key else as_text(name), path, beside)
 
@@ -133,11 +134,12 @@ def _is_container(row: Row, samples: Container[int]) -> bool:
     return len(row) <= FEW_ARRAYS or len(row) not in samples or len(kinds) > 1 or None in kinds
 
 
-def _is_list(value: Any) -> bool:
-    """Check whether a value is an array, or a list that has no arrays in it."""
+def _length(value: Any) -> int | None:
+    """Return how long an array is, or a list that has no arrays in it; None for others."""
     if isinstance(value, np.ndarray):
-        return value.ndim > 0
-    return isinstance(value, Row) and not any(isinstance(item, np.ndarray | tuple | dict) for item in value.items)
+        return len(value) if value.ndim else None
+    has_others = isinstance(value, Row) and any(isinstance(item, np.ndarray | tuple | dict) for item in value.items)
+    return len(value) if isinstance(value, Row) and not has_others else None
 
 
 def _array_info(key: str, value: Any, path: Path) -> ArrayInfo | None:
