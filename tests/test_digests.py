@@ -139,3 +139,28 @@ class TestAhead:
 
         with DigestsAhead(unreadable) as ahead:
             assert not any(map(ahead.take, [*unreadable, Stretch(__file__)]))
+
+    def test_whoever_waits_for_a_core_comes_when_a_thread_has_nothing_left(self, tmp_path: Path) -> None:
+        """With more to hash than cores, each stretch has been begun then, and so none is left for whoever asks."""
+        sizes = [2**23] * (os.cpu_count() or 1) + [1]
+        stretches = [Stretch(str(tmp_path / f"{number}")) for number in range(len(sizes))]
+        for stretch, size in zip(stretches, sizes, strict=True):
+            Path(stretch.path).touch()
+            os.truncate(stretch.path, size)
+
+        with DigestsAhead(stretches) as ahead:
+            ahead.wait_for_core()
+
+            assert [taken and taken.bytes for taken in map(ahead.take, reversed(stretches))] == sizes[::-1]
+
+    @pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="there is one core")
+    def test_where_a_core_is_left_over_nobody_waits(self, tmp_path: Path) -> None:
+        """One large file is hashed by one thread, and takes a second."""
+        path = tmp_path / "large"
+        path.touch()
+        os.truncate(path, 2**31)
+
+        with DigestsAhead([Stretch(str(path))]) as ahead:
+            ahead.wait_for_core()
+
+            assert ahead.is_at_work

@@ -310,13 +310,15 @@ def _open_hashed(entry: CacheEntry) -> Dataset | None:
     if entry.declared_in != entry.manifest:
         return None
     from tinytorch_datasets.concurrency import switching_often
-    from tinytorch_datasets.digests import BYTES_BESIDE_NUMPY, DigestsAhead
-    from tinytorch_datasets.manifest import generated
+    from tinytorch_datasets.digests import DigestsAhead
 
-    declared = generated.value_digests(entry)
-    if declared is None and not entry.declares_no_values():
-        return None
-    with switching_often(), DigestsAhead(entry.stretches(), BYTES_BESIDE_NUMPY) as ahead:
+    with switching_often(), DigestsAhead(entry.stretches()) as ahead:
+        from tinytorch_datasets.manifest import generated
+
+        declared = generated.value_digests(entry)
+        if declared is None and not entry.declares_no_values():
+            return None
+        ahead.wait_for_core()
         dataset = _open_entry(entry, {})
         return dataset if entry.matches_every_byte(dataset, declared or {}, ahead) else None
 

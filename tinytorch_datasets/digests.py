@@ -35,8 +35,6 @@ if TYPE_CHECKING:  # and no NumPy: whoever has values to be hashed has it
 
 BYTES_PER_S = 1.6e9  # about as many as a core hashes
 CHUNK_BYTES = 2**19  # which stays in the cache of a core while it is copied and hashed
-# What a core hashes while another imports NumPy: for less than that, two would only keep NumPy waiting.
-BYTES_BESIDE_NUMPY = 10**8
 # A piece of an array that is mapped: hashing it waits for the interpreter once a piece, and reads nothing.
 MAPPED_BYTES = 2**26
 # How much of an array is looked at a time, in bytes, and how many strings.
@@ -95,11 +93,7 @@ def size_of(path: str | Path) -> int:
 
 
 def digest(
-    path: str | Path,
-    *,
-    add: Callable[[int], None] | None = None,
-    md5_too: bool = False,
-    piece_bytes: int = CHUNK_BYTES,
+    path: str | Path, *, add: Callable[[int], None] | None = None, md5_too: bool = False, piece_bytes: int = CHUNK_BYTES
 ) -> Digest:
     """Return the digest of a file; `add` is called with each count of bytes read, which are `piece_bytes` at most.
 
@@ -162,26 +156,27 @@ class DigestsAhead:
 
     It decides nothing: `take` returns what a file's bytes came to since the block began, and only if the file is still
     as it was before they were read. What could not be read is not kept, so that whoever asks reads it, and fails.
-    There is a thread for each `thread_bytes` that are to be hashed, and no more than there are cores.
+    There is a thread for each core, and none without a stretch.
     """
 
-    def __init__(self, stretches: Iterable[Stretch], thread_bytes: int = 1) -> None:
-        self._thread_bytes = thread_bytes
+    def __init__(self, stretches: Iterable[Stretch]) -> None:
         self._cancellation, self._lock = Cancellation(), threading.Lock()
         self._waiting = sorted(set(stretches), key=lambda stretch: size_of(stretch.path))
         self._ends = {stretch: threading.Event() for stretch in self._waiting}
         self._ended: dict[Stretch, tuple[tuple[int, ...], Digest]] = {}
         self._threads: list[threading.Thread] = []
+        self._has_free_core = threading.Event()
 
     def __enter__(self) -> DigestsAhead:
-        wanted = 1 + sum(size_of(stretch.path) for stretch in self._waiting) // self._thread_bytes
-        for number in range(min(os.cpu_count() or 1, len(self._waiting), wanted)):
+        for number in range(min(os.cpu_count() or 1, len(self._waiting))):
             thread = threading.Thread(target=self._work, name=f"tinytorch-datasets-ahead-{number}", daemon=True)
             try:
                 thread.start()
             except RuntimeError:  # no thread is left, and whoever asks hashes it
                 break
             self._threads.append(thread)
+        if len(self._threads) < (os.cpu_count() or 1):
+            self._has_free_core.set()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -190,6 +185,15 @@ class DigestsAhead:
         self._cancellation.cancel()
         for thread in self._threads:  # each ends at its next piece; until then it has a file open
             thread.join(FAREWELL_S)
+
+    def wait_for_core(self) -> None:
+        """Wait until fewer threads hash than there are cores.
+
+        Whoever imports beside a thread on each core takes turns with all of them, for the interpreter and for a core;
+        and the threads that NumPy's BLAS starts do nothing for a tenth of a second, and take half a core for it.
+        """
+        while not self._has_free_core.wait(POLL_S):
+            check_cancelled()
 
     @property
     def is_at_work(self) -> bool:
@@ -227,20 +231,23 @@ class DigestsAhead:
         return taken.sha256 if stretch.head else taken
 
     def _work(self) -> None:
-        with cancelled_by(self._cancellation):
-            while True:
-                with self._lock:
-                    if not self._waiting:
-                        return
-                    stretch = self._waiting.pop()
-                    end = self._ends[stretch]
-                try:
-                    before = _signature(stretch.path)
-                    self._ended[stretch] = before, _digest_of_stretch(stretch)
-                except (OSError, ValueError, Cancelled):
-                    pass
-                finally:
-                    end.set()
+        try:
+            with cancelled_by(self._cancellation):
+                while True:
+                    with self._lock:
+                        if not self._waiting:
+                            return
+                        stretch = self._waiting.pop()
+                        end = self._ends[stretch]
+                    try:
+                        before = _signature(stretch.path)
+                        self._ended[stretch] = before, _digest_of_stretch(stretch)
+                    except (OSError, ValueError, Cancelled):
+                        pass
+                    finally:
+                        end.set()
+        finally:
+            self._has_free_core.set()
 
 
 def _digest_of_stretch(stretch: Stretch) -> Digest:

@@ -15,9 +15,9 @@ import os
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any, TypeVar
 
@@ -145,9 +145,7 @@ def run_all(
     numbered = list(enumerate(jobs))
     if sizes is not None:
         numbered.sort(key=lambda job: -sizes[job[0]])
-    waiting: SimpleQueue[tuple[int, Callable[[], T]]] = SimpleQueue()
-    for each in numbered:
-        waiting.put(each)
+    waiting = deque(numbered)
     cancellation = cancellation or Cancellation()
     results: dict[int, T] = {}
     errors: list[BaseException] = []
@@ -157,10 +155,13 @@ def run_all(
         _of_this_thread.cancellation = cancellation
         try:
             while True:
-                number, job = waiting.get_nowait()
+                try:
+                    number, job = waiting.popleft()
+                except IndexError:  # none is left
+                    break
                 cancellation.check()
                 results[number] = job()
-        except (Empty, Cancelled):
+        except Cancelled:
             pass
         except BaseException as error:  # Ctrl-C too: raised again by whoever waits for the jobs
             errors.append(error)
