@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import re
 import shutil
@@ -9,12 +10,13 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -27,6 +29,7 @@ from tests.helpers.fresh_process import Begun, begin, python
 from tinytorch_datasets import get
 from tinytorch_datasets.cli import main
 from tinytorch_datasets.errors import FetchError
+from tinytorch_datasets.mirror import serve
 from tinytorch_datasets.mirror.copy import holding_list
 
 
@@ -374,6 +377,20 @@ class TestTheAudit:
 
 
 @contextmanager
+def in_a_thread(folder: Path) -> Iterator[http.client.HTTPConnection]:
+    """A connection to a server of a folder, in this process."""
+    with serve.server(folder, "127.0.0.1", 0) as (httpd, _):
+        thread = threading.Thread(target=httpd.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            with closing(http.client.HTTPConnection("127.0.0.1", httpd.server_address[1], timeout=10)) as connection:
+                yield connection
+        finally:
+            httpd.shutdown()
+            thread.join()
+
+
+@contextmanager
 def served(world: World, folder: Path) -> Iterator[tuple[str, Begun | subprocess.Popen[str]]]:
     """`mirror FOLDER --serve` as a real process, and the line that it prints."""
     command = ["-m", "tinytorch_datasets", "mirror", str(folder), "--manifest", str(world.manifest)]
@@ -463,6 +480,38 @@ class TestServing:
         assert (part.status, rest) == (206, whole[100:])
         assert part.headers["Content-Range"] == f"bytes 100-{len(whole) - 1}/{len(whole)}"
         assert some == whole[5:10]
+
+    def test_the_rest_of_another_file_is_the_whole(self, tmp_path: Path) -> None:
+        """If-Range says of which one the beginning came: by its time, which is all that is known of it."""
+        (tmp_path / "f").write_bytes(b"0123456789")
+        (tmp_path / "SHA256SUMS").write_text(f"{sha256(b'0123456789')}  f\n")
+        with in_a_thread(tmp_path) as connection:
+            answers = []
+            for since in (None, "Wed, 21 Oct 2015 07:28:00 GMT"):
+                connection.request("HEAD", "/f")
+                head = connection.getresponse()
+                head.read()
+                condition = since or head.headers["Last-Modified"]
+                connection.request("GET", "/f", headers={"Range": "bytes=4-", "If-Range": condition})
+                reply = connection.getresponse()
+                answers.append((reply.status, reply.read()))
+
+        assert answers == [(206, b"456789"), (200, b"0123456789")]
+
+    def test_a_file_that_is_cut_ends_the_connection(self, tmp_path: Path) -> None:
+        """Or what answers the next request would be taken for the rest of it."""
+        size = 64 * 2**20  # more than a connection holds
+        with (tmp_path / "f").open("wb") as file:
+            file.truncate(size)
+        (tmp_path / "SHA256SUMS").write_text(f"{'0' * 64}  f\n")
+        with in_a_thread(tmp_path) as connection:
+            connection.request("GET", "/f")
+            reply = connection.getresponse()
+            os.truncate(tmp_path / "f", 1)
+            with pytest.raises(http.client.IncompleteRead) as caught:
+                reply.read()
+
+        assert 0 < len(caught.value.partial) < size
 
     def test_nonsense_is_answered(self, world: World, tmp_path: Path) -> None:
         """Not by a traceback on the instructor's screen."""

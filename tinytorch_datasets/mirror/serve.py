@@ -117,9 +117,11 @@ class _Handler(BaseHTTPRequestHandler):
             self._send_whole(read_file(path), with_body=with_body)  # pip reads no page that is of another type
             return
         with open(path, "rb", opener=open_file) as stream:
-            size = os.fstat(stream.fileno()).st_size
+            about = os.fstat(stream.fileno())
+            size, changed = about.st_size, self.date_time_string(int(about.st_mtime))
             start, end, status = 0, size - 1, 200
-            asked = _RANGE.fullmatch(self.headers.get("Range", ""))
+            is_same = self.headers.get("If-Range", changed) == changed  # or the rest would be of another file
+            asked = _RANGE.fullmatch(self.headers.get("Range", "")) if is_same else None
             if asked:
                 start, end, status = int(asked[1]), min(int(asked[2] or size - 1), size - 1), 206
             if asked and start > end:
@@ -132,7 +134,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Type", "application/octet-stream")
             self.send_header("Content-Length", str(end - start + 1))
             self.send_header("Accept-Ranges", "bytes")
-            self.send_header("Last-Modified", self.date_time_string(int(path.stat().st_mtime)))
+            self.send_header("Last-Modified", changed)
             if status == 206:
                 self.send_header("Content-Range", f"bytes {start}-{end}/{size}")
             self.end_headers()
@@ -166,7 +168,9 @@ class _Handler(BaseHTTPRequestHandler):
                 self.wfile.write(chunk)
                 count -= len(chunk)
         except (ConnectionError, TimeoutError):
-            self.close_connection = True  # the student closed the lid; the rest is asked for later
+            pass  # the student closed the lid; the rest is asked for later
+        if count:  # or the file was cut meanwhile, and the next answer would be taken for its rest
+            self.close_connection = True
         return not count
 
 
