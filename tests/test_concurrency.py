@@ -17,6 +17,7 @@ import pytest
 
 from tests.conftest import hear_ctrl_c
 from tests.helpers.forked import in_a_fork
+from tests.helpers.fresh_process import python
 from tests.helpers.yardstick import soon
 from tinytorch_datasets.concurrency import (
     Cancellation,
@@ -92,6 +93,54 @@ def test_cancelling_from_outside_ends_the_jobs() -> None:
         run_all(jobs, workers=2, cancellation=cancellation)
 
 
+class TestMeanwhile:
+    """What this thread does while jobs run in others."""
+
+    def test_it_is_done_once_a_job_has_begun_and_before_it_ends(self) -> None:
+        """The job waits for it, which waits for what the job sets."""
+        begun, done = threading.Event(), threading.Event()
+        order: list[str] = []
+
+        def job() -> int:
+            order.append("job")
+            begun.set()
+            assert done.wait(60)
+            return threading.get_ident()
+
+        def meanwhile() -> None:
+            order.append("meanwhile")
+            done.set()
+
+        (thread,) = run_all([job], meanwhile=meanwhile, begun=begun)
+        assert order == ["job", "meanwhile"]
+        assert thread != threading.get_ident()
+
+    def test_an_error_of_a_job_is_raised_after_it(self) -> None:
+        """Though no job has set anything; so is a cancelling from outside, before any has begun."""
+        done: list[int] = []
+
+        with soon(clock=time.perf_counter), pytest.raises(ZeroDivisionError):
+            run_all([lambda: 1 // 0], meanwhile=partial(done.append, 1))
+        cancellation = Cancellation()
+        cancellation.cancel()
+        with soon(clock=time.perf_counter), pytest.raises(Cancelled):
+            run_all([int], cancellation=cancellation, meanwhile=partial(done.append, 2))
+        assert done == [1, 2]
+
+    def test_ctrl_c_in_it_cancels_the_jobs(self) -> None:
+        """As it does while they are waited for."""
+        cancellation, begun = Cancellation(), threading.Event()
+
+        def job() -> None:
+            begun.set()
+            cancellation.sleep(60)
+
+        with soon(clock=time.perf_counter), pytest.raises(KeyboardInterrupt):
+            run_all(
+                [job], cancellation=cancellation, meanwhile=partial(signal.raise_signal, signal.SIGINT), begun=begun
+            )
+
+
 def test_without_threads_jobs_run_in_this_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """As in a browser, or where no more may be started."""
 
@@ -101,7 +150,10 @@ def test_without_threads_jobs_run_in_this_one(monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(threading.Thread, "start", none_left)
 
-    assert run_all([threading.get_ident] * 3) == [threading.get_ident()] * 3
+    done: list[int] = []
+
+    assert run_all([threading.get_ident] * 3, meanwhile=partial(done.append, 1)) == [threading.get_ident()] * 3
+    assert done == [1]
     assert list(prefetched(iter([1, 2]), 1)) == [1, 2]
 
 
@@ -293,6 +345,31 @@ def test_garbage_is_looked_for_again_after_an_import(was_enabled: bool) -> None:
         assert gc.isenabled() is was_enabled
     finally:
         gc.enable()
+
+
+FROZEN = """
+import gc, sys, weakref
+from tinytorch_datasets.concurrency import collection_paused
+class Circle: pass
+def imported():
+    with collection_paused():
+        sys.modules["made_up"], circle = gc, Circle()
+        circle.itself = circle
+    del sys.modules["made_up"]
+    return weakref.ref(circle)
+gc.unfreeze()
+circle = imported()
+print(gc.get_freeze_count(), circle() is None, gc.collect() > 0, circle() is None)
+gc.freeze()
+count = gc.get_freeze_count()
+imported()
+print(gc.get_freeze_count() == count)
+"""
+
+
+def test_what_came_by_an_import_is_collected_as_ever() -> None:
+    """But later than what is young; and what a server froze, before it forks, stays frozen."""
+    assert python("-c", FROZEN).stdout == "0 False True True\nTrue\n"
 
 
 class TestSwitchingOften:

@@ -26,7 +26,6 @@ from tinytorch_datasets.errors import DatasetError, UsageError, check_flag
 from tinytorch_datasets.mirror.copy import sums_in
 from tinytorch_datasets.mirror.serve import fetched_mark, packages_in
 from tinytorch_datasets.pipeline.standin import refuse_standin
-from tinytorch_datasets.pipeline.variants import is_on_disk
 from tinytorch_datasets.storage.files import check_no_link, read_file, remove, whole_file, writing
 from tinytorch_datasets.storage.memmap import is_link
 
@@ -108,7 +107,7 @@ def write_catalog(
 
     def opened(name: str) -> Dataset | None:
         plan, _ = pipeline.in_use(loaded, name, home)
-        if not (download and plan.name in loaded.own) and not is_on_disk(plan):
+        if not (download and plan.name in loaded.own) and not pipeline.is_on_disk(plan):
             return None
         return api.get(
             name,

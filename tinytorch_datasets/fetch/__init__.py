@@ -26,11 +26,11 @@ What can go wrong on the way, and what then happens, is a table in docs/network.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tinytorch_datasets.concurrency import Cancellation
+from tinytorch_datasets.concurrency import Cancellation, collection_paused
 from tinytorch_datasets.fetch.base import (
     CONFIGURE_CREDENTIALS,
     DEFAULT_RETRY,
@@ -135,6 +135,7 @@ def fetch(
     retry: RetryPolicy = DEFAULT_RETRY,
     extra_bytes: int = 0,
     cancellation: Cancellation | None = None,
+    meanwhile: Callable[[], None] | None = None,
 ) -> list[Fetched]:
     """Fetch what is missing of a data set's files.
 
@@ -155,6 +156,8 @@ def fetch(
         retry: How long to wait, how often to try.
         extra_bytes: What will be written there afterwards, as decoded arrays are; the disk must have room for both.
         cancellation: What else may cancel it, and nothing after it: it is cancelled when this returns.
+        meanwhile: Called in this thread once the first bytes have come, while others do; not if nothing is missing.
+            What is wrong with a download is raised after it has returned.
 
     Returns:
         Those fetched now, each hashed on its way in, with its stat signature as it was then.
@@ -171,8 +174,9 @@ def fetch(
     missing = {file.name: file for file in files if not is_on_disk(file, local_path(file.name, into), dataset)}
     if not missing:
         return []
-    from tinytorch_datasets.fetch.download import Download  # and with it all that a cached data set never needs
-    from tinytorch_datasets.fetch.sources import check_mirror, library_folders
+    with collection_paused():
+        from tinytorch_datasets.fetch.download import Download  # and with it all that a cached data set never needs
+        from tinytorch_datasets.fetch.sources import check_mirror, library_folders
 
     for address in (mirror, *stores):
         check_mirror(address)
@@ -189,5 +193,6 @@ def fetch(
         retry=retry,
         extra_bytes=extra_bytes,
         cancellation=cancellation or Cancellation(),
+        meanwhile=meanwhile,
     )
     return download.run(progress)

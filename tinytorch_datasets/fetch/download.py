@@ -215,6 +215,7 @@ class Download:
     retry: RetryPolicy
     extra_bytes: int
     cancellation: Cancellation
+    meanwhile: Callable[[], None] | None = None
 
     def __post_init__(self) -> None:
         self._cancellation = self.cancellation
@@ -223,7 +224,7 @@ class Download:
         self._workers = max(1, min(self.retry.connections_in_all, free // MOST_DESCRIPTORS))
         self._descriptors_to_keep = free - self._workers * DESCRIPTORS
         self._hosts, self._locks = HostLimit(self.retry), Locks(self.locks)
-        self._report_lock = threading.Lock()
+        self._report_lock, self._has_begun = threading.Lock(), threading.Event()
         self._connections: Connections | None = None
         self._missing: dict[File, Tried] = {}  # offline only
         self._folders_with_parts: set[Path] = set()  # of those that were there before
@@ -279,6 +280,8 @@ class Download:
             cancellation=self._cancellation,
             poll_s=self.retry.poll_s,
             farewell_s=self.retry.cancel_wait_s,
+            meanwhile=self.meanwhile,
+            begun=self._has_begun,
         )
         if self._missing:
             missing = {file: self._missing[file] for file in self.files if file in self._missing}
@@ -382,6 +385,7 @@ class Download:
     def _report(self, file: File, progress: Progress, bytes_done: int) -> None:
         with self._report_lock:
             self._cancellation.check()
+            self._has_begun.set()
             progress(file.name, bytes_done, file.bytes)
 
     def _announce_safely(self, line: str) -> None:

@@ -21,12 +21,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from tinytorch_datasets.errors import MissingLibrary, Problems
 from tinytorch_datasets.plan import Block, Column, Plan, Split
+
+if TYPE_CHECKING:
+    import numpy as np
 
 __all__ = [
     "ArrayInfo",
@@ -54,6 +55,10 @@ FIRST_ROWS = 20
 
 # How many of the first bytes of a file, inflated, are given to `detect`.
 HEAD_BYTES = 2**16
+
+# The formats that need a library which is none of the package's own, always or for some members. All others need not be
+# imported, and NumPy with them, to be asked for theirs before anything is downloaded.
+NEED_LIBRARIES = frozenset({"arrow", "audio", "hdf5", "images", "parquet"})
 
 _KNOWN = tuple(sorted(path.stem.replace("_", "-") for path in Path(__file__).parent.glob("[!_]*.py")))
 
@@ -94,7 +99,7 @@ def check_libraries(plan: Plan) -> None:
         MissingLibrary: One is not.
     """
     try:
-        for name in plan.formats:
+        for name in NEED_LIBRARIES.intersection(plan.formats):
             of(name).check_libraries(member for split in plan.splits for member in split.members)
     except MissingLibrary as error:
         raise error.with_context(where=plan.where) from None
@@ -104,7 +109,7 @@ Layout = Literal["file per field", "file per split", "file per sample", "members
 Missing = Literal["text", "null"]
 Decoder = Callable[..., Iterator[Block]]
 Check = Callable[[Mapping[str, Any], Iterable[str], Iterable[str]], Problems]
-SampleDecoder = Callable[[Column, Mapping[str, Any]], Callable[[bytes], np.ndarray]]
+SampleDecoder: TypeAlias = "Callable[[Column, Mapping[str, Any]], Callable[[bytes], np.ndarray]]"
 FirstRows = Callable[[Column, Mapping[str, Any]], Sequence[Mapping["str | int", "str | int"]]]
 Pickles = Callable[[Sequence[Split]], Iterator[tuple[Path, str, Callable[[int], bytes]]]]
 
@@ -222,7 +227,7 @@ class Format:
         check: ``check(options, fields, splits)``, yielding what is wrong with options of the right types, and where
             below ``options:``; `fields` and `splits` are the names that the entry has.
         needs: The library that it decodes by, and the extra that brings it, where that is none of the package's own.
-            The format's file imports it only inside of functions.
+            The format's file imports it only inside of functions, and the format is one of `NEED_LIBRARIES`.
         needs_by_ending: The same, of members whose names end so, where only some kinds of them need one.
         pickles: ``pickles(splits)``, yielding (file, member or "", function that reads at most so many bytes) of
             each pickle that decoding would read, to be read before the next is asked for: for an audit of what they
@@ -317,6 +322,9 @@ def decodes(
     def register(decode: Decoder) -> Decoder:
         if name in _formats:
             msg = f"format {name!r} has two decoders: {_formats[name].decode.__module__} and {decode.__module__}"
+            raise ValueError(msg)
+        if bool(needs or needs_by_ending) != (name in NEED_LIBRARIES):
+            msg = f"format {name!r} is in NEED_LIBRARIES if, and only if, it needs one"
             raise ValueError(msg)
         keywords = [
             p

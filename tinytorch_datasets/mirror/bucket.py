@@ -45,7 +45,6 @@ from tinytorch_datasets.mirror.copy import (
     is_too_long,
     lines_of,
 )
-from tinytorch_datasets.pipeline import variants
 from tinytorch_datasets.pipeline.standin import refuse_standin
 from tinytorch_datasets.plan import File, Plan
 from tinytorch_datasets.settings import Settings
@@ -101,7 +100,7 @@ def mirror_to_store(
             dataset=plan.name,
         )
         try:
-            containers = variants.containers(plan, locations, source or settings.mirror)
+            containers = pipeline.containers(plan, locations, source or settings.mirror)
             plan = first_that_can_be_had(containers, download)
             copied = [bucket.keep(f"{plan.folder}/{file.name}", plan, file) for file in plan.files]
             sums |= {f"{plan.folder}/{file.name}": file.sha256 for file in plan.files}

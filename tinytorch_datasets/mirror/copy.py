@@ -41,7 +41,6 @@ from tinytorch_datasets.manifest.filenames import why_unsafe
 from tinytorch_datasets.manifest.manifest import Manifest
 from tinytorch_datasets.mirror.files import are_right, copy_missing
 from tinytorch_datasets.mirror.files import refuse_links as refuse_links
-from tinytorch_datasets.pipeline import variants
 from tinytorch_datasets.pipeline.standin import refuse_standin
 from tinytorch_datasets.plan import File, Plan
 from tinytorch_datasets.settings import Settings, is_installed, user_cache
@@ -145,7 +144,7 @@ def mirror(
             dataset=plan.name,
         )
         try:
-            plan = _fetched(variants.containers(plan, locations, source or settings.mirror), folder, download, executor)
+            plan = _fetched(pipeline.containers(plan, locations, source or settings.mirror), folder, download, executor)
             copied = copy_missing(plan, folder, sums, executor)
             in_all = sum(file.bytes for file in plan.files)
             results.append(Mirrored(plan.name, copied, len(plan.files) - copied, in_all))

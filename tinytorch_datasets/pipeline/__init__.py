@@ -1,24 +1,26 @@
 """The order of the stages: manifest, fetch, verify, decode, cache.
 
 `run` is the one function that knows it, and no stage calls another.
+
+Until the files are fetched, nothing here needs NumPy, which takes as long to import as such a fetch: what decodes them
+(`arrays`, and the formats) is imported while they come.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import closing, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from tinytorch_datasets import formats, settings
-from tinytorch_datasets.concurrency import Cancellation
-from tinytorch_datasets.digests import digest_of
+from tinytorch_datasets.concurrency import Cancellation, collection_paused, switching_often
 from tinytorch_datasets.errors import (
     ChangedFile,
-    ContentError,
     DecodeError,
     FetchError,
     HashMismatch,
@@ -26,40 +28,81 @@ from tinytorch_datasets.errors import (
     MissingFile,
     MissingLibrary,
     StorageError,
+    UnknownName,
+    UsageError,
 )
 from tinytorch_datasets.fetch import RetryPolicy, fetch
-from tinytorch_datasets.pipeline import manifests, shards, variants, workers
-from tinytorch_datasets.pipeline.decode import OnError, decoder_facts, recipe_of, versions
-from tinytorch_datasets.plan import Block, Declared, Mode, Plan, Rank
+from tinytorch_datasets.pipeline import manifests
+from tinytorch_datasets.plan import Declared, Mode, Plan, Rank
 from tinytorch_datasets.settings import Locations
-from tinytorch_datasets.storage import arrays as array_store
 from tinytorch_datasets.storage import cache_entry as cache_entries
 from tinytorch_datasets.storage import files as disk
-from tinytorch_datasets.storage import lock
-from tinytorch_datasets.storage.array_folder import ArrayFolder, collect
-from tinytorch_datasets.storage.cache_entry import CachedSplit, CacheEntry
-from tinytorch_datasets.storage.memmap import NOWHERE, StatSignature
-from tinytorch_datasets.storage.string_array import Values
-from tinytorch_datasets.verify import arrays as value_checks
-from tinytorch_datasets.verify.files import StatCache, check_files, check_unchanged
+from tinytorch_datasets.storage.cache_entry import CacheEntry
+from tinytorch_datasets.verify.files import StatCache, check_unchanged
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
     from tinytorch_datasets.dataset import Dataset
     from tinytorch_datasets.manifest.manifest import Manifest
+    from tinytorch_datasets.pipeline.arrays import (
+        CORRECT_THE_ENTRY,
+        array_folders,
+        array_paths,
+        blocks,
+        make_cache_entry,
+        value_digests,
+        verified_arrays,
+    )
     from tinytorch_datasets.progress import Progress
+    from tinytorch_datasets.storage.string_array import Values
 
+__all__ = [
+    "CORRECT_THE_ENTRY",
+    "UNTRIED",
+    "Options",
+    "array_folders",
+    "array_paths",
+    "blocks",
+    "bytes_to_decode",
+    "containers",
+    "fetch_files",
+    "in_use",
+    "is_on_disk",
+    "locations",
+    "make_cache_entry",
+    "manifests",
+    "name_line",
+    "named_variant",
+    "placed",
+    "plan_of",
+    "run",
+    "value_digests",
+    "verified_arrays",
+]
 
 # Other programs clean the cache while we fill it, or touch a file while we read it; mostly once.
 TRIES = 3
-# What is decoded was verified: its bytes are the declared ones, whatever they turn out to hold.
 UNTRIED = "declared from what others publish, and never tried on the real files"
-CORRECT_THE_ENTRY = "The file has its declared hash, so correct the entry"
 
 Arrays: TypeAlias = "Mapping[str, Values | str]"
 
 log = logging.getLogger("tinytorch_datasets.get")
+
+# What is in `arrays` comes when it is asked for.
+_OF_ARRAYS = frozenset(
+    (
+        *("CORRECT_THE_ENTRY", "array_folders", "array_paths", "blocks", "make_cache_entry", "value_digests"),
+        "verified_arrays",
+    )
+)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _OF_ARRAYS:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    return getattr(import_module(f"{__name__}.arrays"), name)
 
 
 class Options(NamedTuple):
@@ -85,9 +128,12 @@ def run(
     take. What ships is decoded into memory where no folder can be written. `rank` is the one whose part is wanted, in
     the data set's own container: a digest is of all values, and by it alone another container is accepted.
     """
-    wanted = declared.plan if variant is None else variants.named(declared.plan, variant)
-    wanted = wanted if rank is None else shards.part_of(wanted, rank)
-    plans = variants.containers(wanted, locations, options.mirror)
+    wanted = declared.plan if variant is None else named_variant(declared.plan, variant)
+    if rank is not None:
+        from tinytorch_datasets.pipeline.shards import part_of  # which few need, and NumPy with it
+
+        wanted = part_of(wanted, rank)
+    plans = containers(wanted, locations, options.mirror)
     failed: FetchError | MissingLibrary | None = None
     for plan in plans:
         try:
@@ -133,20 +179,14 @@ def _run(declared: Declared, plan: Plan, locations: Locations, options: Options)
     try:
         return _run_on_disk(declared, plan, locations, options)
     except StorageError as error:
-        if plan.status != "shipped" or not _is_unwritable(error, plan):
+        if not _fits_in_memory(plan, error):
             raise
         log.info("%s: decoded into memory, for %s", plan.name, error.what)
+    from tinytorch_datasets.pipeline import arrays
+
     stat_cache = StatCache()
-    arrays = _in_memory(plan, stat_cache, mode=options.verify)
-    return options.open_entry(make_cache_entry(declared, plan, None, stat_cache.signatures(plan)), arrays)
-
-
-def _is_unwritable(error: StorageError, plan: Plan) -> bool:
-    """Check whether an error is that no folder takes decoded arrays; not that a file of the plan cannot be read."""
-    if error.path.is_relative_to(plan.root):
-        return False
-    # A home folder of /dev/null is how some systems say that a user has none.
-    return error.errno in disk.UNWRITABLE or error.path.is_relative_to(os.devnull)
+    in_memory = arrays.in_memory(plan, stat_cache, mode=options.verify)
+    return options.open_entry(arrays.make_cache_entry(declared, plan, None, stat_cache.signatures(plan)), in_memory)
 
 
 def _run_on_disk(declared: Declared, plan: Plan, locations: Locations, options: Options) -> Dataset:
@@ -155,14 +195,17 @@ def _run_on_disk(declared: Declared, plan: Plan, locations: Locations, options: 
     entry_file = cache_entries.entry_path(locations.cache, declared.manifest, plan.name, plan.rank)
     stat_cache = StatCache(CacheEntry.read(entry_file))
     if plan.status == "remote":
-        fetch_files(plan, locations, options, stat_cache, bytes_to_decode(plan, locations))
+        to_decode = bytes_to_decode(plan, locations)
+        fetch_files(plan, locations, options, stat_cache, to_decode, meanwhile=partial(_import_what_decodes, plan))
+    from tinytorch_datasets.pipeline import arrays
+
     for trial in range(TRIES):
         try:
-            folder = verified_arrays(plan, locations, stat_cache, mode=options.verify, executor=options.executor)
+            folder = arrays.verified_arrays(plan, locations, stat_cache, mode=options.verify, executor=options.executor)
             check_unchanged(plan, stat_cache)  # whose signatures the cache entry has
             signatures = stat_cache.signatures(plan)
-            own = make_cache_entry(declared._replace(included_by={}), plan, folder, signatures)
-            entry = make_cache_entry(declared, plan, folder, signatures)
+            own = arrays.make_cache_entry(declared._replace(included_by={}), plan, folder, signatures)
+            entry = arrays.make_cache_entry(declared, plan, folder, signatures)
             dataset = options.open_entry(entry, folder.arrays())
         except MissingFile:
             raise
@@ -183,8 +226,35 @@ def _run_on_disk(declared: Declared, plan: Plan, locations: Locations, options: 
     raise StorageError(what, hint="Wait until whatever cleans the folder has ended.", path=locations.cache) from gone
 
 
-def fetch_files(plan: Plan, locations: Locations, options: Options, stat_cache: StatCache, extra_bytes: int) -> None:
-    """Fetch what is missing of a plan's files, and remember that each was hashed; `extra_bytes` are as of `fetch`."""
+def _fits_in_memory(plan: Plan, error: StorageError) -> bool:
+    """Check whether a plan's arrays may stay in memory, because an error is that no folder takes them."""
+    from tinytorch_datasets.pipeline import arrays
+
+    return plan.status == "shipped" and arrays.is_unwritable(error, plan)
+
+
+def _import_what_decodes(plan: Plan) -> None:
+    """Import what comes after fetching; what fails here fails again where it is needed, and is reported then."""
+    with suppress(Exception), collection_paused(), switching_often():  # who fetches needs the interpreter for moments
+        import_module(f"{__name__}.arrays")
+        for name in plan.formats:
+            formats.of(name)
+        import_module("tinytorch_datasets.dataset")
+
+
+def fetch_files(
+    plan: Plan,
+    locations: Locations,
+    options: Options,
+    stat_cache: StatCache,
+    extra_bytes: int,
+    *,
+    meanwhile: Callable[[], None] | None = None,
+) -> None:
+    """Fetch what is missing of a plan's files, and remember that each was hashed.
+
+    `extra_bytes` and `meanwhile` are as of `fetch`.
+    """
     for file, signature in fetch(
         plan.files,
         plan.root,
@@ -198,6 +268,7 @@ def fetch_files(plan: Plan, locations: Locations, options: Options, stat_cache: 
         retry=options.retry,
         extra_bytes=extra_bytes,
         cancellation=options.cancellation,
+        meanwhile=meanwhile,
     ):
         if signature is not None:
             stat_cache.remember(plan.root / file.name, file.sha256, signature)
@@ -224,76 +295,8 @@ def plan_of(manifest: Manifest, name: str, locations: Locations) -> Plan:
 def in_use(manifest: Manifest, name: str, home: str | os.PathLike[str] | None = None) -> tuple[Plan, Locations]:
     """Return the plan of the container that is on disk, where only a variant is; else that of the first one."""
     plan, folders = placed(manifest, name, home)
-    others = [variant.placed(folders) for variant in plan.variants] if not variants.is_on_disk(plan) else []
-    return next(filter(variants.is_on_disk, others), plan), folders
-
-
-def verified_arrays(
-    plan: Plan,
-    locations: Locations,
-    stat_cache: StatCache | None = None,
-    *,
-    mode: Mode = "auto",
-    executor: Executor | None = None,
-) -> ArrayFolder:
-    """Verify a plan's files and return its decoded arrays, decoded now unless they are there as they were written."""
-    stat_cache = stat_cache or StatCache()
-    check_files(plan, mode=mode, stat_cache=stat_cache, executor=executor)
-    recipe = partial(recipe_of, plan)
-    if folder := ArrayFolder.first_match(plan, array_paths(plan, locations), mode, recipe, executor):
-        return folder
-    target = locations.cache / "arrays" / array_store.folder_name(plan, versions(plan))
-    with lock.hold_lock(locations.cache / "locks", target.name, lock.Waiting()):
-        # Whoever had the lock before may have decoded it.
-        if folder := ArrayFolder.first_match(plan, [target], mode, recipe):
-            return folder
-        array_store.sweep(locations.cache)
-        source = workers.source_for(executor, target)
-        with closing(_of_unchanged_files(plan, stat_cache, source)) as made:  # and its files, should writing fail
-            array_store.write(target, made, check=partial(check_digests, plan))
-    return ArrayFolder(plan, target, {}, recipe)
-
-
-def value_digests(plan: Plan, locations: Locations) -> dict[str, str]:
-    """Return the digest of each column's values, taken now, by column; decoded, unless the arrays are cached."""
-    try:
-        folder = verified_arrays(plan, locations)
-        return {str(column): digest_of(folder.values(column)) for column in plan.columns}
-    except StorageError as error:
-        if plan.status != "shipped" or not _is_unwritable(error, plan):
-            raise
-    arrays = _in_memory(plan, StatCache(), mode="auto")
-    return {column: digest_of(values) for column, values in arrays.items()}
-
-
-def _in_memory(plan: Plan, stat_cache: StatCache, *, mode: Mode) -> Arrays:
-    check_files(plan, mode=mode, stat_cache=stat_cache)
-    arrays = collect(_of_unchanged_files(plan, stat_cache, shards.decoded), partial(recipe_of, plan))
-    check_digests(plan, {str(column): digest_of(arrays[str(column)]) for column in plan.columns if column.sha256})
-    return arrays
-
-
-def _of_unchanged_files(plan: Plan, stats: StatCache, source: shards.Source) -> Generator[Block, None, None]:
-    """Yield all values, and raise in the end if they may be of other bytes than those that were hashed."""
-    try:
-        yield from blocks(plan, source=source)
-    except DecodeError:
-        check_unchanged(plan, stats)  # if not, that is what is wrong
-        raise
-    except OSError as error:  # of reading: the writer would say that it cannot write
-        with disk.reading(Path(error.filename or plan.root), where=plan.where, hint=plan.hint):
-            raise
-    check_unchanged(plan, stats)
-
-
-def check_digests(plan: Plan, digests: Mapping[str, str]) -> None:
-    """Compare the digests of decoded values with those that the manifest declares.
-
-    Raises:
-        ContentError: One is another.
-    """
-    for error in value_checks.other_digests(plan.columns, digests):
-        raise error.with_context(where=plan.where, hint=_correct(plan))
+    others = [variant.placed(folders) for variant in plan.variants] if not is_on_disk(plan) else []
+    return next(filter(is_on_disk, others), plan), folders
 
 
 def bytes_to_decode(plan: Plan, locations: Locations) -> int:
@@ -301,7 +304,7 @@ def bytes_to_decode(plan: Plan, locations: Locations) -> int:
 
     What is kept encoded takes what its files take, or little more where those are compressed once more.
     """
-    if any(disk.exists(path) for path in array_paths(plan, locations)):
+    if _has_arrays(plan, locations):
         return 0
     if disk.device_of(plan.root) != disk.device_of(locations.cache):  # the room that is checked is of the downloads
         return 0
@@ -310,91 +313,70 @@ def bytes_to_decode(plan: Plan, locations: Locations) -> int:
     return sum(column.nbytes for column in plan.columns if not column.is_encoded) + sum(files)
 
 
-def array_paths(plan: Plan, locations: Locations) -> list[Path]:
-    """Return every folder that may have a plan's decoded arrays, in the order to look."""
-    name = array_store.folder_name(plan, versions(plan))
-    return [cache / "arrays" / name for cache in locations.caches]
-
-
-def array_folders(plan: Plan, locations: Locations) -> Iterator[ArrayFolder]:
-    """Open every folder that may have a plan's decoded arrays, in the order to look."""
-    return (ArrayFolder(plan, path, recipe=partial(recipe_of, plan)) for path in array_paths(plan, locations))
-
-
-def blocks(plan: Plan, *, on_error: OnError | None = None, source: shards.Source = shards.decoded) -> Iterator[Block]:
-    """Yield all values of a data set, decoded from its verified files and checked against what is declared.
-
-    `on_error` is called with what of the values is not as declared, and decoding goes on; without it, the first
-    of those is raised. `source` is what decodes them.
-
-    Raises:
-        DecodeError: A file is not what its format, or the manifest, says. It names the line of the manifest, and what
-            to do: what the error itself says, or else to correct the entry.
-    """
-
-    def collect(error: ContentError) -> None:
-        if on_error is None:
-            raise error
-        on_error(error.with_context(where=value_checks.declared_at(error, plan.splits) or plan.where))
-
+def _has_arrays(plan: Plan, locations: Locations) -> bool:
+    """Check whether there is a folder of a plan's arrays; where there is none of its data set, no decoder is asked."""
     try:
-        with closing(source(plan, on_error=collect)) as made:
-            yield from value_checks.checked(made, plan.splits, on_error=collect)
-    except DecodeError as error:
-        error.with_context(where=value_checks.declared_at(error, plan.splits) or plan.where, hint=_correct(plan))
-        raise
+        names = [name for cache in locations.caches for name in disk.names_in(cache / "arrays")]
+    except StorageError:
+        names = [f"{plan.name}-"]  # or any other: nobody may list them
+    if not any(name.startswith(f"{plan.name}-") for name in names):
+        return False
+    from tinytorch_datasets.pipeline import arrays
+
+    return any(disk.exists(path) for path in arrays.array_paths(plan, locations))
 
 
-def _correct(plan: Plan) -> str:
-    return f"{CORRECT_THE_ENTRY}; `tinytorch-datasets audit {plan.name}` lists all that differs."
+def containers(plan: Plan, locations: Locations, mirror: str | None) -> list[Plan]:
+    """Return a data set's plan and those of its variants, files placed, in the order to try: first what is at hand."""
+    plans = [one.placed(locations) for one in (plan, *plan.variants)]
+    if len(plans) < 2:
+        return plans
+    distances = [0 if _is_at_hand(plan, mirror) else 2 for plan in plans]
+    if 0 not in distances:
+        from tinytorch_datasets.fetch import ReusableFiles, library_folders  # and with them requests
+
+        # Before 170 MB are downloaded, what other libraries have is looked for, as `fetch` does for each container.
+        missing = ReusableFiles((file for plan in plans for file in plan.files), library_folders()).to_download()
+        distances = [2 if any(file in missing for file in plan.files) else 1 for plan in plans]
+    return [plan for _, plan in sorted(zip(distances, plans, strict=True), key=lambda one: one[0])]
 
 
-def make_cache_entry(
-    declared: Declared, plan: Plan, folder: ArrayFolder | None, signatures: Mapping[str, StatSignature]
-) -> CacheEntry:
-    """Make the cache entry of a data set from its plan, its decoded arrays, and the signatures of its files by path.
-
-    Without a folder, as of arrays that are in memory, it can be kept by nobody.
+def named_variant(plan: Plan, variant: str) -> Plan:
+    """Return the plan of the variant of that name.
 
     Raises:
-        FileNotFoundError: An array is gone, or not whole.
+        UnknownName: The data set has none of that name.
+        UsageError: It is no name.
     """
-    splits = []
-    for split in plan.splits:
-        columns = split.columns.items()
-        parts = {field: folder.parts(column) if folder else [NOWHERE] for field, column in columns}
-        splits.append(
-            CachedSplit(
-                split.name,
-                fields={field: parts[field] for field, column in columns if column.per == "sample"},
-                texts={field: parts[field][0] for field, column in columns if column.per == "split"},
-                scales={field: column.scale for field, column in columns if column.scale is not None},
-                ragged={field: column.shape for field, column in columns if column.is_ragged and not column.is_encoded},
-                rates={field: rate for field, column in columns if (rate := plan.frame_rate(column)) is not None},
-                encoded={field: decoder_facts(column, plan) for field, column in columns if column.is_encoded},
-                stretch=split.stretch,
-            )
-        )
-    return CacheEntry(
-        name=plan.name,
-        manifest=next(iter(declared.included_by), str(declared.manifest)),
-        folder=str(folder.path) if folder else "",
-        splits=tuple(splits),
-        classes=plan.classes,
-        manifests={
-            **{path: sha256 for path, (sha256, *_) in declared.included_by.items()},
-            str(declared.manifest): declared.sha256,
-        },
-        files={str(plan.root / file.name): file.sha256 for file in plan.files},
-        digests=folder.digests if folder else {},
-        entry=declared.entry,
-        signatures={
-            # The manifest's signature is of before it was read: a change since then is a change.
-            **{path: signature for path, (_, signature, _) in declared.included_by.items()},
-            str(declared.manifest): declared.signature,
-            **signatures,
-            **(folder.signatures if folder else {}),
-        },
-        rank=plan.rank,
-        includes={path: leads_to for path, (*_, leads_to) in declared.included_by.items()},
-    )
+    if not isinstance(variant, str):
+        msg = f"variant is the name of one, not {variant!r}"
+        raise UsageError(msg)
+    for one in plan.variants:
+        if one.variant == variant:
+            return one
+    raise UnknownName(variant, [one.variant for one in plan.variants], kind=f"variant of {plan.name!r}")
+
+
+def is_on_disk(plan: Plan) -> bool:
+    """Check whether every file of a plan is where it belongs, whatever is in it."""
+    try:
+        return all(disk.is_file(plan.root / file.name) for file in plan.files)
+    except StorageError:
+        return False  # of another user's, and so not at hand; whoever reads it will say so
+
+
+def _is_at_hand(plan: Plan, mirror: str | None) -> bool:
+    """Check whether every file is on this disk, or in the folder that is given as the mirror, at its size."""
+    if is_on_disk(plan):
+        return True
+    if not mirror or "://" in mirror:
+        return False
+    folders = (Path(mirror, plan.folder), Path(mirror))
+    return all(any(_has_size(folder / file.name, file.bytes) for folder in folders) for file in plan.files)
+
+
+def _has_size(path: Path, size: int) -> bool:
+    try:
+        return path.stat().st_size == size
+    except OSError:
+        return False  # not there, or not for us: then it is not at hand

@@ -20,7 +20,6 @@ import numpy as np
 from tinytorch_datasets import pipeline
 from tinytorch_datasets.dataset import Dataset
 from tinytorch_datasets.errors import StandInWarning, UsageError
-from tinytorch_datasets.pipeline import variants
 from tinytorch_datasets.pipeline.shards import part_of
 from tinytorch_datasets.plan import Column, Declared, Plan, RaggedBlock, Split
 from tinytorch_datasets.progress import readable
@@ -79,7 +78,7 @@ def open_stand_in(
 ) -> Dataset:
     """Return a data set of made-up values, which nobody can take for the real one without having been warned."""
     if variant is not None:  # its values are the same; a wrong name is one all the same
-        variants.named(declared.plan, variant)
+        pipeline.named_variant(declared.plan, variant)
     plan = declared.plan if rank is None else part_of(declared.plan, rank)
     arrays = stand_in(plan)
     entry = pipeline.make_cache_entry(declared, plan, None, {})

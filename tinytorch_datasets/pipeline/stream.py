@@ -21,7 +21,6 @@ from tinytorch_datasets.errors import UsageError
 from tinytorch_datasets.pipeline.shard_cache import STREAMS, ShardCache
 from tinytorch_datasets.pipeline.shards import stretch_of
 from tinytorch_datasets.pipeline.streamed import StreamedDataset, StreamedSplit
-from tinytorch_datasets.pipeline.variants import is_on_disk
 from tinytorch_datasets.plan import Declared, Plan, Rank, Shard
 from tinytorch_datasets.settings import Locations
 from tinytorch_datasets.storage.array_folder import ArrayFolder
@@ -113,7 +112,7 @@ def _decoded(
 ) -> ArrayFolder:
     """Fetch a shard, unless its files are on disk anyway, and decode it; its files go when that is done."""
     on_disk = plan.placed(locations)
-    if on_disk.status == "shipped" or is_on_disk(on_disk):
+    if on_disk.status == "shipped" or pipeline.is_on_disk(on_disk):
         return pipeline.verified_arrays(on_disk, home, mode=options.verify)
     plan, stat_cache = plan.placed(home), StatCache()
     options = options._replace(progress=options.progress or _silent, cancellation=cancellation)
