@@ -175,6 +175,20 @@ class TestTheAction:
         assert (result.returncode, (tmp_path / "output").read_text()) == (0, "exit-code=3\n"), result.stdout
         assert self.step(action, world, tmp_path, remote="true", **{"network-fails": "true"}).returncode == 3
 
+    def test_extras_are_installed_beside_it(self, action: Any, world: World, tmp_path: Path) -> None:
+        """What reads pictures or Parquet; a step that needs other ones has an environment of its own."""
+        asked = tmp_path / "asked"
+        pip = f'#!/bin/sh\necho "$@" >> {asked}\nln -s {BIN}/tinytorch-datasets "${{0%/*}}"\n'
+        (made := tmp_path / "python").write_text(
+            f'#!/bin/sh\nmkdir -p "$3/bin"\ncat > "$3/bin/pip" <<\'END\'\n{pip}END\nchmod +x "$3/bin/pip"\n'
+        )
+        made.chmod(0o755)
+        for extras in ("images,tables", "images,tables", "audio"):
+            result = self.step(action, world, tmp_path, python=str(made), extras=extras)
+            assert result.returncode == 0, result.stderr
+        lines = asked.read_text().splitlines()
+        assert [line.split()[-1] for line in lines] == [f"{ROOT}[images,tables]", f"{ROOT}[audio]"]
+
     def test_every_input_is_used_and_described(self, action: Any) -> None:
         """As a variable of the step; none stands in the script itself."""
         (only,) = action["runs"]["steps"]
