@@ -226,6 +226,44 @@ def described(data: bytes, path: Path) -> FileInfo:
 class TestInspect:
     """What `add` learns of a file."""
 
+    def test_what_matlab_keeps_in_place_of_values(self, tmp_path: Path) -> None:
+        """A shape where nothing is, the codes of characters, the parts of sparse matrices and of cells: all named."""
+
+        def fill(file: h5py.File) -> None:
+            file["x"] = np.zeros((5, 4))
+            file["none"] = np.array([5, 0], "u8")
+            file["none"].attrs["MATLAB_empty"] = np.uint8(1)
+            file["names"] = np.full((4, 5), ord("a"), "u2")
+            file["names"].attrs["MATLAB_class"] = np.bytes_("char")
+            file["sparse/data"] = np.ones(5)
+            file["sparse/ir"] = np.arange(5)
+            file["sparse"].attrs["MATLAB_sparse"] = np.uint64(4)
+            file["#refs#/a"] = np.ones(5)
+            file["cells"] = np.array([file["#refs#/a"].ref] * 5, h5py.ref_dtype)
+            file["x"].attrs["MATLAB_class"] = np.bytes_("double")
+
+        info = described(written(fill), tmp_path / "f")
+
+        assert [array.key for array in info.arrays] == ["x"]
+        assert sorted(info.left_out) == [
+            "'#refs#' holds what is in cells, which are not read",
+            "'cells' holds references to other objects, which is not read as a field",
+            "'names' holds characters as numbers, as MATLAB stores them, which are not read as text",
+            "'none' is empty: MATLAB keeps its shape there",
+            "'sparse' is a sparse matrix, which is not read",
+        ]
+
+    @pytest.mark.parametrize("value", ["char", np.zeros(3, "u1"), np.float64(1), h5py.Empty("u1")])
+    def test_attributes_of_other_kinds(self, value: Any, tmp_path: Path) -> None:
+        """Whatever stands under MATLAB's names is none of MATLAB's, and no reason to fail."""
+
+        def fill(file: h5py.File) -> None:
+            file["x"] = np.zeros((5, 4))
+            for name in ("MATLAB_class", "MATLAB_empty"):
+                file["x"].attrs[name] = value if not isinstance(value, np.float64) else np.zeros((1, 1))
+
+        assert [array.key for array in described(written(fill), tmp_path / "f").arrays] == ["x"]
+
     def test_each_data_set_is_an_array(self, tmp_path: Path) -> None:
         """In groups too; what is not read, and what is a link, is named."""
 
@@ -257,6 +295,7 @@ class TestInspect:
             ArrayInfo("words", "int32", (4, None)),
         ]
         assert sorted(info.left_out) == [
+            "'a/again' is another name of 'a'",
             "'one' is a single value",
             "'other' is a link into another file",
             "'soft' is a link to '/a/x'",

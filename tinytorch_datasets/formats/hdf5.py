@@ -82,7 +82,8 @@ def hdf5(splits: Sequence[Split]) -> Iterator[Block]:
     named behind it (`train/cars/year`), and is of numbers, or of text of a fixed length. References and other types,
     other filters, and whatever would read another file (links, virtual data sets, external storage) are refused by
     name. A file that is compressed as a whole, or a member of an archive, is inflated into a temporary file first. A
-    MATLAB file of version 7.3 is HDF5, with all axes in the opposite order: declare `axes`.
+    MATLAB file of version 7.3 is HDF5, with all axes in the opposite order: declare `axes`. Characters are numbers
+    there; cells, and empty and sparse matrices, are not read.
 
     It needs h5py, which the extra `hdf5` brings.
 

@@ -39,6 +39,9 @@ FILTER_NAMES = {
     32_013: "ZFP", 32_015: "Zstandard", 32_026: "Blosc2",
 }  # fmt: skip
 
+# Groups of MATLAB's that hold what is seen elsewhere, and how it is seen.
+MATLAB_PARTS = {"#refs#": "holds what is in cells, which are not read", "#subsystem#": "holds MATLAB's own objects"}
+
 # How much of a data set is a chunk, unless more is declared of its field; all of one is held at once.
 CHUNK_BYTES = 64 << 20
 # What a table has no more of.
@@ -211,7 +214,7 @@ def walk(file: Any) -> Iterator[tuple[str, Stored | str]]:
     """Yield every data set of a file with its path; or why it is not read, for what is none or is not read."""
     from h5py import h5d, h5g, h5l, h5o
 
-    met, count = set[int](), 0
+    met, count = dict[int, str](), 0
     waiting = [("", h5g.open(file.id, b"/"), 0)]
     while waiting:
         above, group, depth = waiting.pop(0)
@@ -227,15 +230,49 @@ def walk(file: Any) -> Iterator[tuple[str, Stored | str]]:
             found = h5o.open(group, name)
             address = hash(h5o.get_info(found).addr)
             if address in met:
+                yield key, f"is another name of {met[address]!r}"
                 continue
-            met.add(address)
-            if isinstance(found, h5d.DatasetID):
+            met[address] = key
+            if of_matlab := _not_values(found, key):
+                yield key, of_matlab
+            elif isinstance(found, h5d.DatasetID):
                 columns = columns_of(found)
                 yield from ((f"{key}/{column}", describe(found, column)) for column in columns)
                 if not columns:
                     yield key, describe(found)
             elif isinstance(found, h5g.GroupID) and depth < MOST_DEPTH:
                 waiting.append((f"{key}/", found, depth + 1))
+
+
+def _not_values(found: Any, key: str) -> str:
+    """Return what a data set or a group of MATLAB's holds in place of the values that it shows; "" if it has them."""
+    if key in MATLAB_PARTS:
+        return MATLAB_PARTS[key]
+    if _attribute(found, b"MATLAB_sparse", "u8") is not None:
+        return "is a sparse matrix, which is not read"
+    if _attribute(found, b"MATLAB_class", "S16") == b"char":
+        return "holds characters as numbers, as MATLAB stores them, which are not read as text"
+    return ""
+
+
+def _attribute(found: Any, name: bytes, dtype: str) -> Any:
+    """Return the single value of an attribute, None if there is none, or it is of another kind."""
+    from h5py import h5a, h5t
+
+    if not h5a.exists(found, name):
+        return None
+    attribute = h5a.open(found, name)
+    stored, value = attribute.get_type(), np.zeros((), dtype)
+    is_text = stored.get_class() == h5t.STRING
+    if (
+        attribute.shape not in ((), (1,))
+        or is_text != (value.dtype.kind == "S")
+        or (is_text and stored.is_variable_str())
+    ):
+        return None
+    value = value.reshape(attribute.shape)
+    attribute.read(value)
+    return value.reshape(())[()]
 
 
 def describe(dataset: Any, column: str = "") -> Stored | str:
@@ -258,6 +295,8 @@ def describe(dataset: Any, column: str = "") -> Stored | str:
         return "is compressed twice"
     if dataset.get_space().get_simple_extent_type() == h5s.NULL:
         return "holds nothing"
+    if _attribute(dataset, b"MATLAB_empty", "u1"):
+        return "is empty: MATLAB keeps its shape there"
     stored_type, row_bytes = dataset.get_type(), 0
     if column:
         row_bytes = stored_type.get_size()
