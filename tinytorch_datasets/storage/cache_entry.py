@@ -37,6 +37,10 @@ if TYPE_CHECKING:
 # Raise it when what a cache entry says, or how, changes. Byte order is part of it: a stick may travel.
 LAYOUT = [9, VERSION, sys.byteorder]
 
+# Times without a fraction are of a disk image, or a stick: two images may be built with the same times, and be mounted
+# one after the other in one place. The bytes of a manifest are compared there, which has the digests of all others.
+SECOND = 10**9
+
 # What stands between a data set's name and a rank, in the name of a cache entry.
 RANK_SIGN = "+"
 
@@ -123,6 +127,8 @@ class CacheEntry(NamedTuple):
             return False
         try:
             is_unchanged = all(stat_signature(path) == self.signatures[path] for path in paths)
+            if is_unchanged and any(self.signatures[path][2] % SECOND == 0 for path in self.manifests):
+                is_unchanged = self._has_its_manifests()
             ways = ((item, by, path) for by, items in self.includes.items() for item, path in items.items())
             return is_unchanged and all(_leads_to(*way) for way in ways)
         except (OSError, ValueError, KeyError):  # it is gone, or this locale has no bytes for its path
@@ -147,17 +153,20 @@ class CacheEntry(NamedTuple):
         A manifest that was only touched, by a `git checkout` for one, takes seconds to be read, and no time to be
         hashed. None if one of them is another, or all are as they were.
         """
-        from hashlib import sha256  # which nobody needs whose manifest was left alone
-
         try:
             now = {path: stat_signature(path) for path in self.manifests}  # of before they are read
             if all(self.signatures[path] == signature for path, signature in now.items()):
                 return None
-            if any(sha256(read_regular(path)).hexdigest() != digest for path, digest in self.manifests.items()):
+            if not self._has_its_manifests():
                 return None
         except (OSError, ValueError, KeyError):
             return None
         return self._replace(signatures={**self.signatures, **now})
+
+    def _has_its_manifests(self) -> bool:
+        from hashlib import sha256  # which nobody needs whose manifest was left alone
+
+        return all(sha256(read_regular(path)).hexdigest() == digest for path, digest in self.manifests.items())
 
     def _arrays(self) -> Iterator[str]:
         for split in self.splits:
