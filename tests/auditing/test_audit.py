@@ -8,6 +8,7 @@ import os
 import pickle
 import re
 import signal
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -396,6 +397,39 @@ def test_litter_is_no_undeclared_file(world: World, tmp_path: Path, name: str) -
 
     assert world.audit()[1]["findings"] == []
     assert world.audit("--mirror", str(tmp_path / "usb"))[1]["findings"] == []
+
+
+def test_the_disk_is_asked_a_few_times_for_a_file(tmp_path: Path) -> None:
+    """Of thousands of small ones, asking takes longer than reading: where links lead is asked once for a folder."""
+
+    def asked(files: int) -> int:
+        folder, count, names = tmp_path / f"of {files}", 0, [f"{number:03}.txt" for number in range(files)]
+        (folder / "datasets" / "many").mkdir(parents=True)
+        for name in names:
+            (folder / "datasets" / "many" / name).write_text(name)
+        declared = {name: {"bytes": len(name), "sha256": sha256(name.encode())} for name in names}
+        entry = {
+            **{"title": "Many", "status": "shipped", "format": "texts", "license": "CC0-1.0", "source": "made here"},
+            **{"fields": {"text": {"dtype": "str"}}, "splits": {"train": {"samples": files, "members": ["*.txt"]}}},
+            "files": declared,
+        }
+        manifest = folder / "datasets.yaml"
+        manifest.write_text(json.dumps({"version": 1, "datasets": {"many": entry}}))
+
+        def watch(_: object, event: str, function: object) -> None:
+            nonlocal count
+            count += event == "c_call" and function in (os.stat, os.lstat)
+
+        sys.setprofile(watch)
+        try:
+            report = audit(manifest=manifest)
+        finally:
+            sys.setprofile(None)
+        assert report.ok
+        return count
+
+    asked(1)  # and what it imports
+    assert asked(60) - asked(20) <= 40 * 18
 
 
 class TestNamedPipes:

@@ -152,12 +152,13 @@ def audit(
     call = None
     if is_local and lock is None and "remote" not in wanted and decode != "always":
         call = Call.of(names, manifest, home, levels=wanted, decode=decode, strict=strict, ignore=ignore)
-    known = KeptReport.read(call) if call is not None else None
+    with collection_paused():
+        known = KeptReport.read(call) if call is not None else None
     likely = _likely_stretches(names, manifest, home) if is_local and wanted & {"shipped", "cached"} else ()
     with DigestsAhead(likely if known is None else known.stretches) as ahead:
-        if known is not None and (same := known.report(ahead, progress)) is not None:
-            return same
         with collection_paused():
+            if known is not None and (same := known.report(ahead, progress)) is not None:
+                return same
             from pathlib import Path
 
             from tinytorch_datasets import api, pipeline
@@ -189,7 +190,8 @@ def audit(
             kept = _without(ignore, loaded, _on_lines(loaded, problems))
             return Report(str(loaded.path), tuple(audited), kept, probed, strict=strict)
         placed = {name: pipeline.in_use(loaded, name, home) for name in names}
-        inputs = Inputs.of(call, loaded, placed) if call is not None else None
+        with collection_paused():
+            inputs = Inputs.of(call, loaded, placed) if call is not None else None
         plans = [plan for plan, _ in placed.values()]
         findings: dict[str, list[Finding]] = {name: [] for name in names}
         if "manifest" in wanted:
@@ -239,7 +241,8 @@ def audit(
         left = _without(ignore, loaded, in_order)
         report = Report(str(loaded.path), rows, left, tuple(probe.result for probe in probes), strict)
         if inputs is not None:
-            inputs.keep(report, in_order, vouched)
+            with collection_paused():
+                inputs.keep(report, in_order, vouched)
         return report
 
 

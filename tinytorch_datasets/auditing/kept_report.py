@@ -203,7 +203,8 @@ class Inputs:
         from tinytorch_datasets import pipeline
 
         for plan, locations in self._audited() if self._call.decode != "never" else ():
-            if all(os.path.exists(plan.root / file.name) for file in plan.files):
+            root = str(plan.root)
+            if all(os.path.exists(os.path.join(root, file.name)) for file in plan.files):
                 yield plan, [it for it in pipeline.array_folders(plan, locations) if os.path.exists(it.path)]
 
     def _digests_now(self) -> Mapping[Path, Any]:
@@ -225,8 +226,9 @@ class Inputs:
         """
         stretches = {}
         for plan, _ in self._audited():
+            root = str(plan.root)
             for file in plan.files:
-                if os.path.exists(path := str(plan.root / file.name)):
+                if os.path.exists(path := os.path.join(root, file.name)):
                     stretches[Stretch(path)] = Digest(file.bytes, file.sha256)
         for plan, folders in self._compared():
             for folder in vouched.get(plan.name, folders):
@@ -246,12 +248,11 @@ class Inputs:
 
     def _times_now(self) -> list[Any]:
         """Return what changes with everything that was asked for, even if it is changed back: times of the disk."""
-        times = []
+        paths = dict.fromkeys(path for _, path, *_ in self._asked)
         for question, path, *_, answer in self._asked:
-            times.append(read_times(path))
             if question in ("below", "arrays") and isinstance(answer, list):
-                times += [read_times(os.path.join(path, name)) for name, *_ in answer]
-        return times
+                paths.update(dict.fromkeys(os.path.join(path, name) for name, *_ in answer))
+        return [*map(read_times, paths)]
 
 
 def _is_as_loaded(loaded: Manifest, asked: Iterable[list[Any]]) -> bool:

@@ -11,7 +11,7 @@ import os
 import re
 import unicodedata
 from collections.abc import Collection, Iterable, Iterator
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from tinytorch_datasets.pipeline.cleaning import shipped_files
 from tinytorch_datasets.plan import Plan
 from tinytorch_datasets.readers.archives.source import is_litter
 from tinytorch_datasets.storage.files import DENIED, exists, read_file
+from tinytorch_datasets.storage.memmap import is_link
 
 # What stands beside data and is none: data cards, licenses, and the scripts that made the data.
 BESIDE = ("README*", "LICENSE*", "LICENCE*", "NOTICE*", "CITATION*", "*.md", "*.py")
@@ -33,7 +34,8 @@ BESIDE = ("README*", "LICENSE*", "LICENCE*", "NOTICE*", "CITATION*", "*.md", "*.
 def audit_undeclared(manifest: Manifest, names: Collection[str]) -> Iterator[tuple[Manifest, list[Finding]]]:
     """Report, layer by layer, shipped files that no entry declares; given some names only, those in their folders."""
     declared = shipped_files(manifest)
-    of_declared = {folder for file in declared for folder in file.parents}  # closed ones, their data sets report
+    folders = {file.parent for file in declared}
+    of_declared = {above for folder in folders for above in (folder, *folder.parents)}  # their data sets report them
     is_whole = len(names) == len(manifest.datasets)
     met = set[Path]()
     for layer in manifest.layers:
@@ -69,10 +71,18 @@ def _undeclared(manifest: Manifest, shipped: Path, paths: Iterable[Path]) -> Ite
 
 def audit_links(manifest: Manifest, plan: Plan, shipped: Path) -> Iterator[Finding]:
     """Report files of a shipped data set that lie elsewhere, behind a symlink: git has the link, not the bytes."""
+    inside = os.path.realpath(shipped)
+
+    @cache
+    def is_inside(folder: str) -> bool:
+        return Path(os.path.realpath(plan.root / folder)).is_relative_to(inside)
+
     for file in plan.files:
         path = plan.root / file.name
+        if is_inside(file.name.rpartition("/")[0]) and not is_link(path):
+            continue  # of thousands, only links are followed
         target = Path(os.path.realpath(path))
-        if exists(path) and not target.is_relative_to(os.path.realpath(shipped)):
+        if exists(path) and not target.is_relative_to(inside):
             yield Finding(
                 rule="file-missing",
                 dataset=plan.name,
@@ -118,25 +128,27 @@ def walk(root: Path) -> Iterator[Path]:
     if not exists(root):
         return
     try:
-        inside = sorted(root.iterdir())
+        with os.scandir(root) as listed:  # whether a link into a closed folder is one, nobody may ask
+            inside = sorted((entry.name, entry.is_dir(follow_symlinks=False)) for entry in listed)
     except OSError:
         inside = []
         yield root
     if inside and not os.access(root, os.X_OK):  # it may be listed, and no more
         inside = []
         yield root
-    for path in map(_composed, inside):
+    for name, is_folder in inside:
+        path = root / name if name.isascii() else _composed(root / name)
         if is_litter(path.name):
             continue
-        if not path.is_symlink() and path.is_dir():  # whether a link into a closed folder is one, nobody may ask
+        if is_folder:
             yield from walk(path)
-        elif os.path.lexists(path):
+        else:
             yield path
 
 
 def _composed(path: Path) -> Path:
     """Return a path as manifests write it: disks of older Macs list accents apart from their letters, and open both."""
-    written = path if path.name.isascii() else path.with_name(unicodedata.normalize("NFC", path.name))
+    written = path.with_name(unicodedata.normalize("NFC", path.name))
     is_same = written != path and written.exists() and path.samefile(written)
     return written if is_same else path
 
@@ -351,6 +363,9 @@ def _addresses(manifest: Manifest, name: str, entry: Entry, warn: Any) -> Iterat
 
 def _addresses_of(manifest: Manifest, name: str) -> Iterator[tuple[str, str]]:
     """Yield each address of a data set and its variants, with its line."""
+    entry = manifest.entry(name)
+    if not entry.variants and not entry.mirrors and not any(file.urls for file in entry.files.values()):
+        return  # and no plan is made of thousands of files
     plan = manifest.plan(name)
     for container in (plan, *plan.variants):
         yield from manifest.addresses(container)

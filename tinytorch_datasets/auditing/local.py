@@ -246,9 +246,7 @@ def audit_cache_entries(manifest: Manifest, plan: Plan, locations: Locations) ->
     One whose stat signatures do not fit is used by nobody, and is no finding. What the arrays themselves hold is
     compared with the decoded files elsewhere.
     """
-    owner = manifest.owner(plan.name)
-    declared = owner.plan(plan.name)
-    plans = [one.placed(locations) for one in (declared, *declared.variants)]
+    plans = containers(manifest.owner(plan.name), plan, locations)
     folders = {str(folder.path): folder for one in plans for folder in pipeline.array_folders(one, locations)}
     caches = [str(kept) for kept in locations.caches]
     for path, layer in entry_files(manifest, plan.name, locations):
@@ -267,6 +265,12 @@ def audit_cache_entries(manifest: Manifest, plan: Plan, locations: Locations) ->
                 actual="another cache entry",
                 hint=f"Delete it, or run `tinytorch-datasets clean {plan.name} --arrays`.",
             )
+
+
+def containers(manifest: Manifest, plan: Plan, locations: Locations) -> list[Plan]:
+    """Return the plan of each container of a data set, all placed; of the only one, the plan itself, which is."""
+    declared = manifest.plan(plan.name) if plan.variant or plan.variants else plan
+    return [plan] if declared is plan else [one.placed(locations) for one in (declared, *declared.variants)]
 
 
 def entry_files(manifest: Manifest, name: str, locations: Locations) -> Iterator[tuple[str, Manifest]]:

@@ -30,7 +30,7 @@ NUMPY_MAGIC = b"\x93NUMPY"
 def list_questions(levels: Collection[str], loaded: Manifest, placed: Placed) -> Iterator[tuple[str, ...]]:
     """Yield every question that an audit may put to the disk, by its name, and what it is about; sometimes more."""
     from tinytorch_datasets import pipeline
-    from tinytorch_datasets.auditing.local import entry_files
+    from tinytorch_datasets.auditing.local import containers, entry_files
     from tinytorch_datasets.manifest.generated import compiled_path
 
     for layer in loaded.layers:
@@ -42,20 +42,20 @@ def list_questions(levels: Collection[str], loaded: Manifest, placed: Placed) ->
             yield "bytes", str(compiled)
         if "shipped" in levels:
             yield "below", shipped
-    for name, (_, locations) in placed.items():
+    for name, (plan, locations) in placed.items():
         owner = loaded.owner(name)
-        declared = owner.plan(name)
         yield from (("is there", str(owner.path.parent / used)) for used in owner.entry(name).used_by)
         for home in locations.homes:
             if len(locations.homes) > 1:
                 yield "takes files", str(home)
             yield from (("is there", str(home / ".cache" / kind / "any")) for kind in ("arrays", "entries"))
-        roots = (locations.shipped,) if declared.status == "shipped" else locations.homes
-        for one in (declared, *declared.variants):
-            paths = [str(root / one.folder / file.name) for root in roots for file in one.files]
-            yield from (("leads to", os.path.dirname(path)) for path in paths)
+        roots = (locations.shipped,) if plan.status == "shipped" else locations.homes
+        for one in containers(owner, plan, locations):
+            folders = [str(root / one.folder) for root in roots]
+            paths = [os.path.join(folder, file.name) for folder in folders for file in one.files]
+            yield from (("leads to", folder) for folder in dict.fromkeys(map(os.path.dirname, paths)))
             yield from (("is", path) for path in paths)
-            yield from (("arrays", str(path)) for path in pipeline.array_paths(one.placed(locations), locations))
+            yield from (("arrays", str(path)) for path in pipeline.array_paths(one, locations))
         for path, _ in entry_files(loaded, name, locations):
             yield "bytes", path
             yield "counts", path
