@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from tests.conftest import ROOT
 from tests.formats.test_conformance import write_cifar
+from tests.helpers.declared import declare
 from tinytorch_datasets import formats
 from tinytorch_datasets.errors import MissingLibrary
 from tinytorch_datasets.formats import decodes
@@ -130,6 +135,35 @@ def test_a_library_that_is_not_installed_is_named() -> None:
     )
     assert (caught.value.name, caught.value.extra) == ("no_such_library", "tables")
     replace(needing, needs=("numpy", "tables")).check_libraries()
+
+
+@pytest.mark.slow
+def test_the_guide_to_a_new_format_has_one_that_works(tmp_path: Path) -> None:
+    """In a copy of the package with that one file more; it refuses a byte too many, and is checked as all others."""
+    guide = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r'^```python title="raw\.py"\n(.*?)^```$', guide, re.MULTILINE | re.DOTALL)
+    shutil.copytree(FOLDER.parent, tmp_path / "copy" / "tinytorch_datasets", ignore=shutil.ignore_patterns("*.pyc"))
+    (tmp_path / "copy/tinytorch_datasets/formats/raw.py").write_text(code, encoding="utf-8")
+    entry = """
+        format: raw
+        options: {order: big}
+        fields: {x: {dtype: int16, shape: [3]}}
+        splits: {train: {samples: 2, x: x.raw}}
+        """
+    stored = np.arange(-3, 3, dtype=">i2").tobytes()
+    script = "from tinytorch_datasets import get; print(get('made').train.x.tolist())"
+
+    def printed(data: bytes) -> tuple[str, str]:
+        declare(tmp_path, entry, x_raw=data)
+        variables = {**os.environ, "PYTHONPATH": str(tmp_path / "copy"), "TINYTORCH_DATASETS_HOME": str(tmp_path / "h")}
+        command = [sys.executable, "-P"] if sys.version_info >= (3, 11) else [sys.executable]
+        done = subprocess.run(
+            [*command, "-c", script], cwd=tmp_path, env=variables, capture_output=True, text=True, check=False
+        )
+        return done.stdout, done.stderr
+
+    assert printed(stored) == ("[[-3, -2, -1], [0, 1, 2]]\n", "")
+    assert "x.raw: the samples are all that was declared, but 1 more follow" in printed(stored + b"!")[1]
 
 
 def test_an_unknown_name_is_a_key_error() -> None:
