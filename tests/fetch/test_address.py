@@ -41,6 +41,11 @@ WHOLE: dict[str, tuple[str, bytes, tuple[Act, ...]]] = {
         ROWS,
         (serve(gzip.compress(ROWS), headers=GZIPPED, length=None, cut_after=1000), serve(ROWS)),
     ),
+    "the wrapping is cut after its first byte": (
+        "rows.csv",
+        ROWS,
+        (serve(gzip.compress(ROWS), headers=GZIPPED, length=None, cut_after=1), serve(ROWS)),
+    ),
     "500, then fine": ("rows.csv", ROWS, (answer(500), serve(ROWS))),
     "another file after the cut": (
         "bytes.bin",

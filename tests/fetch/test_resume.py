@@ -186,6 +186,29 @@ class TestIfRange:
         assert server.log[0].range == f"bytes={MIB}-"
         assert place.names() == ["points.bin"]
 
+    @pytest.mark.parametrize(
+        "validator", [5, 1.5, ["v1"], {"v": 1}, "v1\r\nX: 1", "v1\n", "\u20ac", "\0", "v" * 70_000]
+    )
+    def test_a_validator_that_no_server_says(self, validator: object, server: FaultyServer, place: Place) -> None:
+        """As whoever may write there can note it; the mirror is asked without it, and not given up."""
+        url = server.at("/f", serve(DATA))
+        place.into.mkdir(parents=True)
+        (place.into / "points.bin.part").write_bytes(DATA[:MIB])
+        (place.into / "points.bin.part.json").write_text(json.dumps({"url": url, "validator": validator}))
+
+        place.fetch(declared_file(url))
+
+        assert [(request.range, request.headers.get("If-Range")) for request in server.log] == [(f"bytes={MIB}-", None)]
+        assert place.names() == ["points.bin"]
+
+    def test_a_long_tag_of_a_server(self, server: FaultyServer, place: Place) -> None:
+        """It may be longer than the same server takes it back."""
+        url = server.at("/f", serve(DATA, etag=f'"{"v" * 60_000}"', cut_after=MIB), serve(DATA))
+
+        place.fetch(declared_file(url))
+
+        assert [request.headers.get("If-Range") for request in server.log] == [None, None]
+
 
 class TestBlame:
     """A good mirror is never blamed for what was here before it was asked."""

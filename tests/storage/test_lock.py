@@ -52,6 +52,8 @@ class TestTheNote:
             ("process 7 on", now, True),
             ("7 7 7", now, True),
             ("process x on elsewhere", now, True),
+            (f"process {2**70} on {HERE}", now, True),
+            (f"process {'7' * 5_000} on {HERE}", now, True),
             (b"process 7 on \xff", now, True),
             ("", now, True),
         ]
@@ -134,7 +136,14 @@ class TestWaiting:
     def test_it_is_reported_once(self, tmp_path: Path) -> None:
         """When it is as long as that, with the words of the note if there are any."""
         holder = tmp_path / "a.holder"
-        for note, who in [(None, "another process"), (b"", "another process"), (b"process \xff", "process \ufffd")]:
+        notes = [
+            (None, "another process"),
+            (b"", "another process"),
+            (b"process \xff", "process \ufffd"),
+            (b"\x1b[2Jprocess\n7", "\\x1b[2Jprocess\\n7"),
+            (b"7" * 100_000, "7" * 1_000),
+        ]
+        for note, who in notes:
             if note is not None:
                 holder.write_bytes(note)
             wait, lines = self.wait(holder, notice_after_s=0.0)

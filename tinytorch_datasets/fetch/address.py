@@ -184,7 +184,7 @@ class _Download:
         """Check whether a body called gzip wraps the file. Many servers call a .gz so, and send that very file."""
         if self._name.lower().endswith(GZIP_NAMES):
             return is_gzip_in_gzip(head)
-        return head.startswith(GZIP_MAGIC)
+        return bool(head) and head[:2] == GZIP_MAGIC[: len(head)]  # of which a cut may have left one byte
 
     def _start_over(self) -> None:
         self._out.seek(0)

@@ -17,6 +17,7 @@ Where it decides what a person does about it, a SourceError also has a `kind`.
 
 from __future__ import annotations
 
+import re
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from tinytorch_datasets.storage.memmap import StatSignature
 
 
+VALIDATOR = re.compile(r"[\x20-\x7e\xa0-\xff]{1,1000}")  # servers take no request with much more in its header
 CHUNK_BYTES = 2**20  # the most one read asks for; it returns with what is there
 
 
@@ -215,6 +217,15 @@ class Fetched(NamedTuple):
 
     file: File
     signature: StatSignature | None
+
+
+def usable_validator(value: object) -> str | None:
+    """Return what a server called a file's version, if it can be said back to it as If-Range; None for all else.
+
+    >>> usable_validator('"33a64df5"'), usable_validator("a tag\\r\\nof two lines")
+    ('"33a64df5"', None)
+    """
+    return value if isinstance(value, str) and VALIDATOR.fullmatch(value) else None
 
 
 def local_path(name: str, into: Path) -> Path:

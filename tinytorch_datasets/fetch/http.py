@@ -32,6 +32,7 @@ from tinytorch_datasets.fetch.base import (
     SourceError,
     TooSlow,
     TransientError,
+    usable_validator,
 )
 from tinytorch_datasets.manifest.filenames import without_secrets
 from tinytorch_datasets.verify.diagnose import HEAD_BYTES, quoted, storage_error_code
@@ -324,9 +325,8 @@ def validator_of(headers: Any) -> str | None:
     """Return a strong ETag, or else the date; what is weak ("W/...") may name several files (RFC 9110, 13.1.5)."""
     tag: str = headers.get("ETag", "")
     if tag:
-        return None if tag.startswith("W/") else tag
-    date: str | None = headers.get("Last-Modified")
-    return date
+        return None if tag.startswith("W/") else usable_validator(tag)
+    return usable_validator(headers.get("Last-Modified"))
 
 
 def retry_after(text: str) -> float | None:

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from tinytorch_datasets.errors import StorageError
+from tinytorch_datasets.fetch.base import usable_validator
 from tinytorch_datasets.manifest.filenames import BESIDE, NOTE, PART
 from tinytorch_datasets.plan import File
 from tinytorch_datasets.storage.files import (
@@ -272,7 +273,7 @@ class PartialFile:
         if not self.bytes:
             return None
         giver, validator = self._giver or self._read_note()
-        return validator if giver == mirror else None
+        return usable_validator(validator) if giver == mirror else None  # a note may say anything
 
     def move_into_place(self, target: Path) -> StatSignature | None:
         """Give the file its name, once it matches and has reached the disk.

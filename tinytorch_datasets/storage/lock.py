@@ -20,11 +20,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tinytorch_datasets.errors import StorageError, printable
 from tinytorch_datasets.storage.files import make_folder, names_in, open_safely, symlink_error, unlink
-from tinytorch_datasets.storage.memmap import is_link, read_regular
+from tinytorch_datasets.storage.memmap import is_link, open_regular
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
+MOST_NOTE = 1_000  # bytes, of which a computer's name has 64 at most
 HOLDER_LIVES_S = 60 * 60  # a note of a holder on another computer that is older is of one that was killed
 
 
@@ -165,7 +166,7 @@ def holders(locks: Path) -> Iterator[Holder]:
             continue
         with suppress(OSError):  # it has just gone
             since = os.lstat(path).st_mtime
-            process = printable(read_regular(path).decode(errors="replace")) or "another process"
+            process = _shown_note(path)
             yield Holder(printable(path.stem), process, since, _is_abandoned(path, ours_counts=True))
 
 
@@ -178,7 +179,7 @@ def _is_abandoned(holder: Path, *, ours_counts: bool = False) -> bool:
         about = os.lstat(holder)
         if not stat.S_ISREG(about.st_mode) or time.time() - about.st_mtime > HOLDER_LIVES_S:
             return True
-        words = holder.read_bytes().decode().split()  # process 4711 on lab-3
+        words = _note(holder).decode().split()  # process 4711 on lab-3
         number, host = int(words[1]), words[3]
     except (OSError, ValueError, IndexError):
         return True
@@ -190,11 +191,21 @@ def _is_abandoned(holder: Path, *, ours_counts: bool = False) -> bool:
         return True
     try:
         os.kill(number, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):  # there are no processes of such numbers
         return True
     except OSError:
         return False
     return False
+
+
+def _note(holder: Path) -> bytes:
+    """Read a note, or its beginning: whoever may write to the folder decides what it says."""
+    with os.fdopen(open_regular(holder), "rb") as file:
+        return file.read(MOST_NOTE)
+
+
+def _shown_note(holder: Path) -> str:
+    return printable(_note(holder).decode(errors="replace")) or "another process"
 
 
 class _Wait:
@@ -223,6 +234,6 @@ class _Wait:
 
     def _holder_name(self) -> str:
         try:
-            return read_regular(self._holder).decode(errors="replace") or "another process"
+            return _shown_note(self._holder)
         except OSError:
             return "another process"
