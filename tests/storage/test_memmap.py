@@ -8,6 +8,7 @@ import mmap
 import os
 import pickle
 import resource
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -111,10 +112,12 @@ class TestOpening:
         (tmp_path / "folder").mkdir()
         before = len(list(Path("/proc/self/fd").iterdir()))
         for name in ("pipe", "folder"):
-            with pytest.raises(IsADirectoryError) as caught:
-                memmap.open_regular(tmp_path / name)
-            assert caught.value.args == (errno.EISDIR, os.strerror(errno.EISDIR))
-            assert caught.value.filename == str(tmp_path / name)
+            part = Part(name, "|u1", (1,), 0)
+            for opening in (partial(memmap.open_regular, tmp_path / name), partial(open_map, tmp_path, part)):
+                with pytest.raises(IsADirectoryError) as caught:
+                    opening()
+                assert caught.value.args == (errno.EISDIR, os.strerror(errno.EISDIR))
+                assert caught.value.filename == str(tmp_path / name)
         with pytest.raises(FileNotFoundError):
             open_map(tmp_path, Part("none", "|u1", (0,), 0))
         with pytest.raises(ValueError, match="does not hold"):
@@ -185,6 +188,14 @@ class TestPages:
                 assert type(array._mmap) is kind
                 assert len(array._mmap) == memmap.MOST_READ + more == 65_536 + more
                 assert np.array_equal(array, values)
+
+    def test_what_is_cut_before_it_is_read(self, tmp_path: Path) -> None:
+        """After its size was asked, and however small it is: it is refused, and no fewer values are given."""
+        (tmp_path / "a").write_bytes(b"1234567")
+        fd = memmap.open_regular(tmp_path / "a")
+        with pytest.raises(ValueError, match="greater than file size"):
+            memmap.map_values(fd, str(tmp_path / "a"), Part("a", "|u1", (8,), 0), 8)
+        os.close(fd)
 
     def test_what_cannot_be_mapped_is_read(self, tmp_path: Path) -> None:
         """Where it has room on the heap: the same bytes, from a place on, until the file ends before it should."""
