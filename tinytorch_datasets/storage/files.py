@@ -71,8 +71,8 @@ ELSEWHERE = f"set {HOME} to a folder"
 
 
 @contextlib.contextmanager
-def whole_file(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file for writing that appears under its name only when it is complete.
+def whole_file(path: Path, *, synced: bool = True) -> Iterator[IO[bytes]]:
+    """Open a file for writing that appears under its name only when it is complete; if `synced`, on the disk as well.
 
     Raises:
         StorageError: The disk is full, or the folder cannot be written to.
@@ -84,7 +84,8 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
         with writing(path):
             with aside.open("wb") as out:
                 yield out
-                flush(out)  # before it has the name, or a power cut may leave the name on nothing
+                if synced:  # before it has the name, or a power cut may leave the name on nothing
+                    flush(out)
             replace(aside, path)
     finally:
         with contextlib.suppress(OSError):
@@ -306,9 +307,9 @@ def read_file(path: Path) -> bytes:
         return stream.read()
 
 
-def write_if_possible(path: Path, contents: bytes) -> None:
+def write_if_possible(path: Path, contents: bytes, *, synced: bool = True) -> None:
     """Write a file that only saves work. Where nothing can be written, the work is done again, and that is all."""
-    with contextlib.suppress(StorageError), whole_file(path) as out:
+    with contextlib.suppress(StorageError), whole_file(path, synced=synced) as out:
         out.write(contents)
 
 
@@ -353,14 +354,8 @@ def _not_removed(error: OSError, path: Path) -> StorageError:
 
 
 # A link planted in place of the file is refused by the kernel itself, and a planted pipe does not hang the open.
-SAFELY = (
-    os.O_RDWR
-    | os.O_CREAT
-    | getattr(os, "O_NOFOLLOW", 0)
-    | getattr(os, "O_NONBLOCK", 0)
-    | getattr(os, "O_BINARY", 0)
-    | getattr(os, "O_CLOEXEC", 0)
-)
+_FLAGS = ("O_RDWR", "O_CREAT", "O_NOFOLLOW", "O_NONBLOCK", "O_BINARY", "O_CLOEXEC")
+SAFELY = sum(getattr(os, flag, 0) for flag in _FLAGS)
 
 
 def open_safely(path: Path, flags: int = 0) -> int:

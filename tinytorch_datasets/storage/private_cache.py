@@ -109,7 +109,7 @@ def write(path: str, lines: Sequence[bytes]) -> None:
 
     target = Path(path)
     if _make_private(target.parent):
-        write_if_possible(target, b"\n".join([_digest(lines), *lines]))
+        write_if_possible(target, b"\n".join([_digest(lines), *lines]), synced=False)  # which the digest makes up for
         _remove_old(target.parent)
 
 
