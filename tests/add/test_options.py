@@ -403,3 +403,86 @@ class TestUpdate:
                 del field["sha256"]
             del entry["files"]
         assert before == after
+
+
+class TestEncodings:
+    """What is said of text that is not UTF-8 can be done."""
+
+    RECORDS = "".join(json.dumps({"size": i, "kind": "größe"}, ensure_ascii=False) + "\n" for i in range(9))
+
+    @pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])
+    @pytest.mark.parametrize("ending", ["jsonl", "json"])
+    def test_records_are_no_table(self, manifest: Path, tmp_path: Path, ending: str, encoding: str) -> None:
+        """Their commas would make one of them, if their encoding is given."""
+        text = self.RECORDS if ending == "jsonl" else f"[{','.join(self.RECORDS.splitlines())}]"
+        files = {f"all_{ending}": text.encode(encoding)}
+
+        assert refused(manifest, tmp_path, files, "--option", f"encoding={encoding}") == [
+            f"error: all.{ending}: it is {ending} in another encoding than UTF-8, which is not read",
+            "  Save it as UTF-8.",
+        ]
+
+    @pytest.mark.parametrize(
+        ("name", "text"), [("all_jsonl", RECORDS), ("all_txt", "Q: größe\nA: b\n"), ("all_npz", "")]
+    )
+    def test_formats_that_are_utf_8(self, manifest: Path, tmp_path: Path, name: str, text: str) -> None:
+        """No option reads another encoding, so none is named."""
+        data = text.encode("latin-1") or npz(x=np.array(["größe".encode("latin-1")] * 9))
+
+        assert refused(manifest, tmp_path, {name: data})[-1] == "  Save it as UTF-8."
+
+    def test_prose(self, manifest: Path, tmp_path: Path) -> None:
+        """An option that tables have does not read it, so the advice to give one is not given twice."""
+        prose = "Es war einmal ein Käse,\nder sehr lange nicht gegessen wurde.\n".encode("latin-1")
+
+        for options in (("--option", "encoding=latin-1"), ("--format", "text")):
+            assert refused(manifest, tmp_path, {"all_txt": prose}, *options)[-1] == "  Save it as UTF-8."
+
+    def test_a_table(self, manifest: Path, tmp_path: Path) -> None:
+        """It may be read, wherever in the file the first such letter is."""
+        table = TABLE.encode() * 4000 + "1,2,ä\n".encode("latin-1")
+
+        assert refused(manifest, tmp_path, {"all_csv": table})[-1] == (
+            "  If it is another encoding, say which: --option encoding=latin-1, cp1252 or another."
+        )
+
+    def test_other_marks(self, manifest: Path, tmp_path: Path) -> None:
+        """UTF-32 begins as UTF-16 does; a NUL is in no text."""
+        for data, what in (
+            (TABLE.encode("utf-32"), "text in UTF-32; formats of text read UTF-8"),
+            (TABLE.replace("1", "\0", 1).encode(), "text with a NUL character at byte 22, as other encodings have it"),
+        ):
+            assert refused(manifest, tmp_path, {"all_csv": data})[0] == (
+                f"error: all.csv: its format is not recognized: it is {what}"
+            )
+
+
+@pytest.mark.parametrize(
+    ("cell", "what", "hint"),
+    [
+        (' "a, b"', "a blank in front of a quote, which then quotes nothing", "Pass over it: --option strip=true."),
+        ("'a, b'", "a cell that begins with ', which quotes nothing", 'What quotes a cell is ".'),
+    ],
+)
+def test_quotes_that_quote_nothing(manifest: Path, tmp_path: Path, cell: str, what: str, hint: str) -> None:
+    """They are named, and no name of a column is asked for."""
+    table = "size,text\n" + f"1,{cell}\n" * 9
+
+    assert refused(manifest, tmp_path, {"all_csv": table}) == [
+        f"error: all.csv: line 2 has {what}, and 3 cells for the 2 of the first row",
+        f"  {hint}",
+    ]
+
+
+def test_matlab_of_version_4(manifest: Path, tmp_path: Path) -> None:
+    """It has no mark of its own; its header is known by its parts, in both orders of bytes."""
+    scipy_io = pytest.importorskip("scipy.io", reason="SciPy writes the file")
+    out = io.BytesIO()
+    scipy_io.savemat(out, {"X": np.ones((5, 4)), "y": np.arange(5.0)}, format="4")
+    big = np.array([1000, 5, 4, 0, 2], ">i4").tobytes() + b"X\0" + np.ones((5, 4), ">f8").tobytes()
+
+    for data in (out.getvalue(), big):
+        assert refused(manifest, tmp_path, {"all_mat": data}) == [
+            "error: all.mat: it is a MATLAB file of version 4, which is not read",
+            "  Save it again: by `scipy.io.savemat(file, scipy.io.loadmat(file))`, or by MATLAB with -v7.",
+        ]

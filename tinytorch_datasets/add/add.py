@@ -18,7 +18,7 @@ from typing import NamedTuple
 from tinytorch_datasets import pipeline
 from tinytorch_datasets.add import inputs, naming, samples, validate, yaml_edit
 from tinytorch_datasets.add.arrays import split_by_rows
-from tinytorch_datasets.add.detect import NO_CHOICES, detect
+from tinytorch_datasets.add.detect import NO_CHOICES, detect, encoding_hint
 from tinytorch_datasets.add.draft import Draft, draft
 from tinytorch_datasets.add.inputs import PassedOver, Source
 from tinytorch_datasets.add.tables import Choices
@@ -32,8 +32,6 @@ UNREAD = "The manifest is as it was. Is the file whole, and the one that you mea
 UNPROVED = (
     "The manifest is as it was. Is each file the split that it was taken for? --split NAME=FILE says which it is."
 )
-
-_NOT_UTF8 = re.compile(r"(?i)\bnot UTF-8\b")
 
 # Of a hundred names in an archive, a few show what they are like.
 SHOWN_NAMES = 12
@@ -126,6 +124,7 @@ def add(
             else:
                 what = f"{dataset} is declared already, in {loaded.owner(dataset).path}, which {manifest} includes"
             raise UsageError(what, where=loaded.where(dataset), hint=hint)
+        infos = list[FileInfo]()
         try:
             files = [(source.path, source.name) for source in sources]
             infos = detect(files, choices, form=form, options=options, unpacked=unpacked)
@@ -136,8 +135,7 @@ def add(
             made.left_out[:0] = unpacked.left_out
         except DecodeError as error:
             unpacked.let_name_its_archive(error)
-            if _NOT_UTF8.search(error.reason):
-                error.hint = "If it is another encoding, say which: --option encoding=latin-1, cp1252 or another."
+            error.hint = encoding_hint(error, infos[0].format if infos else None)
             error.with_context(hint=UNREAD)
             raise
         declared = samples.sources_of(infos)

@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 
 from tinytorch_datasets import formats
 from tinytorch_datasets.add import arrays, csv_tables, samples, typed_tables
-from tinytorch_datasets.add.inputs import Unpacked
+from tinytorch_datasets.add.inputs import Unpacked, parse_options
 from tinytorch_datasets.add.tables import Choices
-from tinytorch_datasets.errors import DecodeError, ManifestError, UsageError, did_you_mean
+from tinytorch_datasets.errors import DecodeError, UsageError, did_you_mean
 from tinytorch_datasets.formats import (
     HEAD_BYTES,
     INSPECTED,
@@ -29,14 +29,12 @@ from tinytorch_datasets.formats import (
     images,
     texts,
 )
-from tinytorch_datasets.manifest.format_options import check_format
-from tinytorch_datasets.manifest.yaml_reader import ParsedYaml
 from tinytorch_datasets.readers.archives import tar
 from tinytorch_datasets.readers.archives.source import is_zip
 from tinytorch_datasets.readers.archives.zip import opened_zip
 from tinytorch_datasets.readers.stream import encoding_of, opened
 from tinytorch_datasets.readers.table import without_compression
-from tinytorch_datasets.readers.text import is_text
+from tinytorch_datasets.readers.text import is_text, other_encoding
 from tinytorch_datasets.verify.diagnose import kind_of, kind_of_zip, wrong_content
 
 NO_CHOICES = Choices()
@@ -46,6 +44,7 @@ AS_IT_IS = "To have it as one text: --format text."
 RECORDS = (
     "--format records --option 'record=[{key: labels, dtype: uint8}, {key: images, dtype: uint8, shape: [3, 32, 32]}]'"
 )
+AS_UTF8, ENCODINGS = "Save it as UTF-8.", "--option encoding=latin-1, cp1252 or another."
 AS_LINES = "For one a line: --option unit=lines."
 
 # From so many lines on, a text without paragraphs may be a list.
@@ -170,8 +169,20 @@ def _inspected(path: Path, name: str, form: str | None, options: Mapping[str, st
     """Return what a file holds, read by the given options."""
     found, detection = _detection(path, name, form, options)
     given = parse_options(found, options)
-    info = detection.inspect(**given) if detection.takes_options else detection.inspect()
+    try:
+        info = detection.inspect(**given) if detection.takes_options else detection.inspect()
+    except DecodeError as error:
+        error.hint = encoding_hint(error, found)
+        raise
     return replace(info, options={**info.options, **given})
+
+
+def encoding_hint(error: DecodeError, form: str | None) -> str | None:
+    """Return what to do about bytes that are not UTF-8, in a file of that format if it is known; or the given hint."""
+    if not re.search(r"(?i)\bnot UTF-8\b", error.reason) or error.hint == AS_UTF8:
+        return error.hint
+    may_be_said = form is None or "encoding" in formats.of(form).options
+    return f"If it is another encoding, say which: {ENCODINGS}" if may_be_said else AS_UTF8
 
 
 def _as_said(path: Path, **options: Any) -> FileInfo:
@@ -186,45 +197,6 @@ def _as_table(head: bytes, options: Mapping[str, Any]) -> bytes:
     lines = text.split("\n")[options.get("skip_lines", 0) :]
     comment = options.get("comment")
     return "\n".join(line for line in lines if not (comment and line.lstrip(" \t").startswith(comment))).encode()
-
-
-def parse_options(form: str, typed: Mapping[str, str]) -> dict[str, Any]:
-    """Return options of a format as the manifest has them, from what was typed.
-
-    Raises:
-        UsageError: The format has no such option, or it cannot be that.
-    """
-    known = formats.of(form).options
-    for option in typed:
-        if option not in known:
-            there_are = f"; it has {', '.join(known)}" if known else "; it has none"
-            what = f"--option {option}: format {form!r} has no such option{did_you_mean(option, known) or there_are}"
-            raise UsageError(what, hint="Correct it, or leave it out.")
-        if "dict" in str(known[option]) and formats.of(form).describe is None:
-            by = " columns are chosen by --target and --drop" if option == "columns" else " it has parts"
-            msg = f"--option {option}:{by}"
-            raise UsageError(msg, hint="Leave it out, or declare it by hand.")
-    options = {option: _typed(text, str(known[option])) for option, text in typed.items()}
-    entry = {"format": form, "options": options, "fields": {}, "splits": {}}
-    for keys, what in check_format(entry, formats):
-        if len(keys) > 1:
-            msg = f"--option {keys[1]}={typed[str(keys[1])]}: {what}"
-            raise UsageError(msg, hint="Correct it.")
-    return options
-
-
-def _typed(text: str, annotation: str) -> Any:
-    """Return a value as YAML would have it, where its option is no text."""
-    if "dict" in annotation:
-        try:
-            return ParsedYaml(text, Path("option")).data
-        except ManifestError:
-            return text  # which is none of the option's values, and refused as such
-    if "str" in annotation or "Literal" in annotation:
-        return text.replace("\\t", "\t")
-    if re.fullmatch(r"(?i)true|false", text):
-        return text.lower() == "true"
-    return int(text) if re.fullmatch(r"[+-]?\d{1,9}", text) else text
 
 
 def inspect_as(path: Path, form: str) -> FileInfo:
@@ -247,6 +219,8 @@ def _detection(path: Path, name: str, form: str | None, options: Mapping[str, st
     heads = dict.fromkeys(asked, head)
     if options and "csv" in asked and options.keys() <= formats.of("csv").options.keys():
         heads["csv"] = _as_table(head, parse_options("csv", options))
+        if "encoding" in options and form is None:
+            _refuse_other_encoding(path, heads["csv"])
         if "delimiter" in options:
             return "csv", Detection(Certainty.LIKELY, partial(_as_said, path), takes_options=True)
     detections = {name: detection for name in asked if (detection := formats.of(name).detect(heads[name], path))}
@@ -261,11 +235,12 @@ def _detection(path: Path, name: str, form: str | None, options: Mapping[str, st
             raise DecodeError(path, known.what, hint=f"{known.hint} {AS_IT_IS}" if detections else known.hint)
     if certainty is None:
         hint = f"There are: {', '.join(formats.known())}."
-        if not wrong_content(head, "") and not is_text(head) and _encoding(head):
-            hint = "Save it as UTF-8; or say what it is: --option encoding=latin-1, cp1252 or another."
+        if not wrong_content(head, "") and not is_text(head) and other_encoding(head):
+            may_be_said = "encoding" not in options and (form is None or "encoding" in formats.of(form).options)
+            hint = f"{AS_UTF8[:-1]}; or say what it is: {ENCODINGS}" if may_be_said else AS_UTF8
         elif not is_text(head) and not wrong_content(head, ""):
             hint = f"{hint} What numbers without a header are, a person says: {RECORDS}."
-        what = wrong_content(head, "") or _encoding(head) or f"something that begins with {head[:8]!r}"
+        what = wrong_content(head, "") or other_encoding(head) or f"something that begins with {head[:8]!r}"
         reason = f"its format is not recognized: it is {what}" if form is None else f"it is not {form}, but {what}"
         raise DecodeError(path, reason, hint=hint)
     surest = [name for name, detection in detections.items() if detection.certainty == certainty]
@@ -276,6 +251,13 @@ def _detection(path: Path, name: str, form: str | None, options: Mapping[str, st
         reason = f"its format is not certain: it may be {' or '.join(surest)}"
         raise DecodeError(path, reason, hint="Say which: " + ", or ".join(f"--format {name}" for name in surest) + ".")
     return surest[0], detections[surest[0]]
+
+
+def _refuse_other_encoding(path: Path, head: bytes) -> None:
+    """Refuse text in another encoding than UTF-8 that has the commas of a table, and is of a format that reads none."""
+    for name in ("jsonl", "json", "qa-text"):
+        if (detection := formats.of(name).detect(head, path)) and detection.certainty == Certainty.CERTAIN:
+            raise DecodeError(path, f"it is {name} in another encoding than UTF-8, which is not read", hint=AS_UTF8)
 
 
 def _may_be_lines(text: str) -> bool:
@@ -294,16 +276,6 @@ def _may_be_lines(text: str) -> bool:
         return False
     ended = sum(not line[-1].isalnum() for line in given)
     return len(given) == len(lines) or ended < len(given) / 3
-
-
-def _encoding(head: bytes) -> str | None:
-    """Return how text is encoded that is not UTF-8, as far as its first bytes show."""
-    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return "text in UTF-16; formats of text read UTF-8"
-    if is_text(head):
-        return "text"
-    controls = sum(byte < 32 and byte not in b"\t\n\r\f" for byte in head)
-    return "text that is not in UTF-8" if not controls and head.count(b"\n") else None
 
 
 def _head(path: Path) -> bytes:

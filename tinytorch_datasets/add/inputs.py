@@ -1,26 +1,30 @@
-"""The files given to `add`: downloaded, or read where they are.
+"""What is typed for `add`: files to download, or to read where they are, and options of their format.
 
-An address, or a path on this computer.
+A file is an address, or a path on this computer.
 """
 
 from __future__ import annotations
 
 import fnmatch
+import re
 import shutil
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from glob import glob, has_magic
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
+from tinytorch_datasets import formats
 from tinytorch_datasets.add import naming
 from tinytorch_datasets.auditing.lint import BESIDE
 from tinytorch_datasets.digests import digest, open_file
-from tinytorch_datasets.errors import DecodeError, MissingFile, UsageError
+from tinytorch_datasets.errors import DecodeError, ManifestError, MissingFile, UsageError, did_you_mean
 from tinytorch_datasets.fetch import download_address
 from tinytorch_datasets.formats import INSPECTED, INSPECTED_BYTES
 from tinytorch_datasets.manifest.filenames import folded, has_credentials, secret_parameter, without_secrets
+from tinytorch_datasets.manifest.format_options import check_format
+from tinytorch_datasets.manifest.yaml_reader import ParsedYaml
 from tinytorch_datasets.progress import Progress
 from tinytorch_datasets.readers.archives import tar
 from tinytorch_datasets.readers.archives.members import check_name
@@ -301,3 +305,42 @@ def place(source: Source, folder: Path) -> None:
         return
     with whole_file(target) as out, open(source.path, "rb", opener=open_file) as stream:
         shutil.copyfileobj(stream, out, 2**20)
+
+
+def parse_options(form: str, typed: Mapping[str, str]) -> dict[str, Any]:
+    """Return options of a format as the manifest has them, from what was typed.
+
+    Raises:
+        UsageError: The format has no such option, or it cannot be that.
+    """
+    known = formats.of(form).options
+    for option in typed:
+        if option not in known:
+            there_are = f"; it has {', '.join(known)}" if known else "; it has none"
+            what = f"--option {option}: format {form!r} has no such option{did_you_mean(option, known) or there_are}"
+            raise UsageError(what, hint="Correct it, or leave it out.")
+        if "dict" in str(known[option]) and formats.of(form).describe is None:
+            by = " columns are chosen by --target and --drop" if option == "columns" else " it has parts"
+            msg = f"--option {option}:{by}"
+            raise UsageError(msg, hint="Leave it out, or declare it by hand.")
+    options = {option: _typed(text, str(known[option])) for option, text in typed.items()}
+    entry = {"format": form, "options": options, "fields": {}, "splits": {}}
+    for keys, what in check_format(entry, formats):
+        if len(keys) > 1:
+            msg = f"--option {keys[1]}={typed[str(keys[1])]}: {what}"
+            raise UsageError(msg, hint="Correct it.")
+    return options
+
+
+def _typed(text: str, annotation: str) -> Any:
+    """Return a value as YAML would have it, where its option is no text."""
+    if "dict" in annotation:
+        try:
+            return ParsedYaml(text, Path("option")).data
+        except ManifestError:
+            return text  # which is none of the option's values, and refused as such
+    if "str" in annotation or "Literal" in annotation:
+        return text.replace("\\t", "\t")
+    if re.fullmatch(r"(?i)true|false", text):
+        return text.lower() == "true"
+    return int(text) if re.fullmatch(r"[+-]?\d{1,9}", text) else text

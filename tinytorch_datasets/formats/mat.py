@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
+import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeAlias
+from typing import NoReturn, TypeAlias
 
 import numpy as np
 
-from tinytorch_datasets.errors import ContentError, did_you_mean
+from tinytorch_datasets.errors import ContentError, DecodeError, did_you_mean
 from tinytorch_datasets.formats import (
     INSPECTED,
     INSPECTED_BYTES,
@@ -29,9 +31,31 @@ from tinytorch_datasets.readers.mat_cells import Samples, cell_numbers, check_co
 
 
 def _detect(head: bytes, path: Path) -> Detection | None:
+    if _is_version_4(head):
+        return Detection(Certainty.CERTAIN, lambda: _refuse_version_4(path))
     if not reader.is_mat(head) or head[124:128] in reader.HDF5_INSIDE:
         return None
     return Detection(Certainty.CERTAIN, lambda: _inspect(path))
+
+
+def _is_version_4(head: bytes) -> bool:
+    """Check whether a file begins with the header of a matrix of version 4: its type, size, and name behind that.
+
+    Source: "MAT-File Level 4 Format" in "MAT-File Format", The MathWorks.
+    """
+    if len(head) < 22:
+        return False
+    order = "<" if head[3] == 0 else ">"
+    kind, rows, columns, imaginary, length = struct.unpack(f"{order}5i", head[:20])
+    machine, rest, stored, matrix = kind // 1000, kind // 100 % 10, kind // 10 % 10, kind % 10
+    is_type = 0 <= kind < 5000 and machine == (order == ">") and not rest and stored <= 5 and matrix <= 2
+    has_name = 1 < length <= 64 and re.fullmatch(rb"[A-Za-z]\w*\0", head[20 : 20 + length]) is not None
+    return is_type and has_name and rows >= 0 and columns >= 0 and imaginary in (0, 1)
+
+
+def _refuse_version_4(path: Path) -> NoReturn:
+    hint = "Save it again: by `scipy.io.savemat(file, scipy.io.loadmat(file))`, or by MATLAB with -v7."
+    raise DecodeError(path, "it is a MATLAB file of version 4, which is not read", hint=hint)
 
 
 def _inspect(path: Path) -> FileInfo:

@@ -224,6 +224,15 @@ def _uneven(table: Table, line: int, width: int) -> DecodeError:
     path, delimiter, rows = table.path, table.delimiter, table.rows
     first = len(rows[0])
     sign = {"\t": "tab", " ": "blank", WHITESPACE: "blank"}.get(delimiter, repr(delimiter))
+    uneven = next((row for row in rows if len(row) != first), [])
+    if any(re.match(r'[ \t]+"', cell) for cell in uneven):
+        reason = (
+            f"line {line:,} has a blank in front of a quote, which then quotes nothing, and {len(uneven)} cells for "
+        )
+        return DecodeError(path, f"{reason}the {first} of the first row", hint="Pass over it: --option strip=true.")
+    if any(cell.startswith("'") for cell in uneven):
+        reason = f"line {line:,} has a cell that begins with ', which quotes nothing, and {len(uneven)} cells for "
+        return DecodeError(path, f"{reason}the {first} of the first row", hint='What quotes a cell is ".')
     if len(rows) > 2 and all(len(row) == first + 1 for row in rows[1:]):
         if all(not row[-1] for row in rows[1:]):
             reason = f"each row below the first ends in one {sign} more than the first, and nothing behind it"

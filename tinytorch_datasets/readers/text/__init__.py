@@ -49,6 +49,24 @@ def is_text(head: bytes) -> bool:
     return wrong_content(head, "data") is None
 
 
+def other_encoding(head: bytes) -> str | None:
+    """Return how text is encoded that is not UTF-8, as far as its first bytes show.
+
+    >>> other_encoding("größe\\n".encode("latin-1")), other_encoding("a".encode("utf-32"))
+    ('text that is not in UTF-8', 'text in UTF-32; formats of text read UTF-8')
+    """
+    if head.startswith((b"\xff\xfe\0\0", b"\0\0\xfe\xff")):
+        return "text in UTF-32; formats of text read UTF-8"
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "text in UTF-16; formats of text read UTF-8"
+    if is_text(head):
+        return "text"
+    controls = sum(byte < 32 and byte not in b"\t\n\r\f" for byte in head)
+    if controls and controls == head.count(0) and is_text(head.replace(b"\0", b"")):
+        return f"text with a NUL character at byte {head.index(0):,}, as other encodings have it"
+    return "text that is not in UTF-8" if not controls and head.count(b"\n") else None
+
+
 def document(stream: Stream, *, plain: bool = False) -> str:
     """Return all of the text, as it is. A carriage return is an error, because it would be a character to learn.
 
