@@ -1,4 +1,4 @@
-"""What is typed for `add`: files to download, or to read where they are, and options of their format.
+"""The files given to `add`, downloaded or read where they are, and options.
 
 A file is an address, or a path on this computer.
 """
