@@ -328,6 +328,11 @@ def _open_entry(entry: CacheEntry, arrays: Mapping[str, Values | str], *, note: 
 
     What somebody writes into maps, past their flag, is in no other's. `note` is shown with it, and in its provenance.
     """
+    if "numpy" not in sys.modules:  # it brings no garbage, and to look for some takes a twentieth of the time
+        from tinytorch_datasets.concurrency import collection_paused
+
+        with collection_paused():
+            import tinytorch_datasets.dataset  # noqa: F401
     from tinytorch_datasets.dataset import Dataset
 
     declared = entry.entry.get("fields", {})

@@ -72,6 +72,18 @@ class TestTheWarmPath:
         assert not (warm - modules_of_a_fresh("import numpy")) & HEAVY
         assert "numpy" in warm
 
+    def test_no_garbage_is_looked_for_while_numpy_is_imported(self, home: Path) -> None:
+        """Which makes none, and takes forty looks otherwise."""
+        get("tinydigits")
+        code = (
+            "import gc; from tinytorch_datasets import get; looks = [];"
+            "gc.callbacks.append(lambda phase, about: looks.append(phase));"
+            "get('tinydigits'); print(looks.count('start'), gc.isenabled())"
+        )
+        looks, is_enabled = subprocess.check_output([sys.executable, "-c", code], text=True).split()
+
+        assert (int(looks) < 5, is_enabled) == (True, "True")
+
     @pytest.mark.parametrize("cache", [None, "", "elsewhere"])
     def test_an_installed_package_knows_the_users_cache_folder(
         self, cache: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
