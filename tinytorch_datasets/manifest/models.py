@@ -36,8 +36,7 @@ from tinytorch_datasets.settings import DOWNLOAD_TO
 
 
 class _Model(BaseModel):
-    # Most models are checked as parts of others only: a checker of its own is built for whichever is asked.
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class FileEntry(_Model):
