@@ -173,9 +173,11 @@ class Dataset(Mapping[str, Split]):
     def _repr_html_(self) -> str:
         from tinytorch_datasets.display import html  # which nobody needs who only computes
         from tinytorch_datasets.display.samples import class_counts
+        from tinytorch_datasets.plan import UNANSWERED
 
+        title = "" if self.entry.title == UNANSWERED else f": {self.entry.title}"
         return html.dataset(
-            f"{self._name}: {self.entry.title}{self._noted}",
+            f"{self._name}{title}{self._noted}",
             self.entry.model_dump(mode="json"),
             counts={name: counts for name, split in self._splits.items() if (counts := class_counts(split))},
             notes=[self._arrays_example(), self.provenance],

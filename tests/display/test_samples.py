@@ -7,6 +7,7 @@ import io
 import pickle
 import re
 import tarfile
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import numpy as np
 import pytest
 
 from tests.display.test_pictures import decoded
-from tests.helpers import fresh_process
+from tests.helpers import declared, fresh_process
 from tests.test_get import declare
 from tinytorch_datasets import Split, audit, get, load_manifest
 from tinytorch_datasets.auditing.findings import DatasetReport, Finding, Report
@@ -329,6 +330,14 @@ except OSError:
         assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("grid.png", b"earlier")]
 
 
+MINE = """
+format: csv
+options: {columns: {words: word}}
+fields: {words: {dtype: str}}
+splits: {train: {samples: 1, file: train.csv}}
+"""
+
+
 class TestTheRest:
     """Data sets, entries, fields and reports."""
 
@@ -343,6 +352,18 @@ class TestTheRest:
         assert digits.provenance in words
         assert "(images_train, labels_train), (images_test, labels_test) = get('tinydigits').arrays()" in words
         assert re.search(r"0 100 20", words)
+
+    def test_an_open_question_is_shown_as_one(self, tmp_path: Path, home: Path) -> None:
+        """A data set without a title has its name for one, as on a page of a catalog."""
+        manifest = declared.declare(tmp_path, MINE, train_csv="word\na\n")
+        asked = manifest.read_text().replace("title: Made", 'title: "?"').replace("license: CC0", 'license: "?"')
+        manifest.write_text(asked.replace("source: made here", 'source: "?"'))
+
+        words = checked(get("made", manifest=manifest)).words
+
+        assert words.startswith("madesplitsamples")
+        assert "licensenot filled in yetsourcenot filled in yet" in words
+        assert "?" not in words
 
     def test_the_line_that_gives_its_arrays_can_be_run(self, tmp_path: Path, home: Path) -> None:
         """Of one split, and of one field, too: a comma is behind what is alone."""
@@ -438,3 +459,5 @@ class TestTheRest:
         assert "<script>" in words
         assert re.search(r"and 4,9\d\d more", words)
         assert repr(report) == "<Report of datasets.yaml: not ok, 500 data sets, 5,000 findings>"
+        one = replace(report, datasets=report.datasets[:1], findings=report.findings[:1])
+        assert repr(one) == "<Report of datasets.yaml: not ok, 1 data set, 1 finding>"

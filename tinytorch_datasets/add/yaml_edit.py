@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 from tinytorch_datasets.add.draft import Draft
 from tinytorch_datasets.add.inputs import Source
 from tinytorch_datasets.errors import DatasetError, ManifestError, UsageError
-from tinytorch_datasets.manifest.values import UNANSWERED
 from tinytorch_datasets.manifest.yaml_reader import ParsedYaml, dotted
 from tinytorch_datasets.manifest.yaml_syntax import MAX_DIGITS, Node, plain
+from tinytorch_datasets.plan import UNANSWERED
 
 WIDTH = 120
 MOST_ITEMS = 20  # of a list, to have a line each

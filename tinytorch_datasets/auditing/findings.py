@@ -178,7 +178,8 @@ class Report:
     strict: bool = False
 
     def __repr__(self) -> str:
-        counts = f"{len(self.datasets):,} data sets, {len(self.findings):,} findings"
+        things = {"data set": len(self.datasets), "finding": len(self.findings)}
+        counts = ", ".join(f"{count:,} {thing}{'' if count == 1 else 's'}" for thing, count in things.items())
         return f"<Report of {self.manifest}: {'ok' if self.ok else 'not ok'}, {counts}>"
 
     def _repr_html_(self) -> str:

@@ -21,7 +21,7 @@ from tinytorch_datasets.exporting.declared import answered, is_address, title_of
 from tinytorch_datasets.exporting.kinds.bibtex import bibtex
 from tinytorch_datasets.exporting.kinds.croissant import croissant
 from tinytorch_datasets.manifest.filenames import without_secrets
-from tinytorch_datasets.manifest.values import UNANSWERED
+from tinytorch_datasets.plan import UNANSWERED
 from tinytorch_datasets.progress import readable
 
 if TYPE_CHECKING:

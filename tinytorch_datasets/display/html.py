@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from tinytorch_datasets.errors import printable
+from tinytorch_datasets.plan import UNANSWERED
 
 MOST_BYTES = 20_000  # of one page: a notebook keeps each that it shows
 MOST_CHARACTERS = 160  # of one text
@@ -240,8 +241,7 @@ def dataset(
     end = [
         facts(
             [
-                ("license", entry.get("license") or ""),
-                ("source", entry.get("source") or ""),
+                *((key, _answer(entry.get(key) or "")) for key in ("license", "source")),
                 ("cite", entry.get("citation") or ""),
                 ("format", entry.get("format") or ""),
                 ("size", f"{size:,} bytes in {len(files):,} {'file' if len(files) == 1 else 'files'}"),
@@ -257,6 +257,10 @@ def dataset(
         room=room * 2 // 3 if counts else room,
     )
     return page(title, *about, of_fields, histogram(counts or {}, room=room - len(of_fields.encode())), *end)
+
+
+def _answer(given: str) -> str:
+    return "not filled in yet" if given == UNANSWERED else given
 
 
 def _field(declared: Mapping[str, Any]) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from tinytorch_datasets.manifest.values import UNANSWERED
+from tinytorch_datasets.plan import UNANSWERED
 from tinytorch_datasets.storage.arrow_stream import TableColumn, table_columns
 
 if TYPE_CHECKING:

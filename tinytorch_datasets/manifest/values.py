@@ -17,8 +17,6 @@ from tinytorch_datasets.plan import NEVER
 NOT_A_HASH: Final = "not_a_hash"
 NOT_THE_VERSION: Final = "literal_error"
 NOT_SUCH_VALUES: Final = "not_such_values"
-# What `add` writes as a title, license or source, where only a person knows which.
-UNANSWERED: Final = "?"
 
 # Where a value is text or a mapping, Pydantic puts into its path which of the two it took it for.
 AS_WORDS: Final = "<words>"

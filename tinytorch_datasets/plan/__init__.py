@@ -372,8 +372,8 @@ def fetch_again(dataset: str) -> str:
     return f"Delete it and run `tinytorch-datasets get {dataset or 'NAME'}`; if it happens again, report the mirror."
 
 
-# What an entry says under `tried` that nobody has tried.
-NEVER = "never"
+# What an entry says under `tried` that nobody has tried; and what `add` writes where only a person knows the answer.
+NEVER, UNANSWERED = "never", "?"
 
 
 class Declared(NamedTuple):
