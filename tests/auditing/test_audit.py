@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import gzip
 import json
 import os
 import pickle
@@ -182,6 +183,27 @@ class TestTheMirrors:
         code, result = world.audit("--only", "remote")
         assert (code, [f["rule"] for f in result["findings"]]) == (0, ["mirror-no-length"])
         assert world.audit("--only", "remote", "--deep")[1]["findings"] == []
+
+    def test_a_mirror_that_wraps_the_file_is_read_as_it_is_fetched(self, world: World, server: FaultyServer) -> None:
+        """In gzip: unpacked, and compared. In what is refused when it is fetched, it is no mirror of the file."""
+        data = world.file("digits/train-images").read_bytes()
+        wrapped = serve(gzip.compress(data), headers={"Content-Encoding": "gzip"})
+        wrong = serve(gzip.compress(data[:-1] + b"!"), headers={"Content-Encoding": "gzip"})
+        no_gzip = serve(data[1:], headers={"Content-Encoding": "gzip"})
+        other = serve(data[1:], headers={"Content-Encoding": "br"})
+        mirrored(world, server, {"train-images": wrapped})
+
+        def rules(*arguments: str) -> list[str]:
+            return [found["rule"] for found in world.audit("--only", "remote", *arguments)[1]["findings"]]
+
+        assert rules() == ["mirror-no-length"]
+        assert rules("--deep") == []
+        server.at("/digits/train-images", wrong)
+        assert rules("--deep") == ["mirror-hash"]
+        server.at("/digits/train-images", no_gzip)
+        assert rules("--deep") == ["mirror-refuses"]
+        server.at("/digits/train-images", other)
+        assert rules() == rules("--deep") == ["mirror-refuses"]
 
     def test_a_moved_file_of_the_same_length_is_seen_by_its_lock(self, world: World, server: FaultyServer) -> None:
         """`--remember` notes ETag and date; when both move, exit 1, and the lock is no place for bad answers."""
@@ -683,7 +705,7 @@ class TestTheCall:
             "mirror is checked and nothing else: it goes without levels, decode, deep, remember and lock"
         )
 
-    @pytest.mark.parametrize("text", ["{", "{}", "[]", '{"addresses": 3}'])
+    @pytest.mark.parametrize("text", ["{", "{}", "[]", '{"addresses": 3}', '{"addresses": {"a": 3}}', "[" * 99_999])
     def test_a_damaged_record_of_addresses(self, world: World, text: str) -> None:
         """It is reported, with the hint; and the call ends as a wrong one does."""
         record = world.manifest.parent / "mirrors.lock"

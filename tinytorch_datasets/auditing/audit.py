@@ -386,10 +386,10 @@ def read_addresses(path: Path) -> dict[str, Any]:
     from tinytorch_datasets.storage.files import read_file
 
     try:
-        return dict(json.loads(read_file(path))["addresses"])
+        return {url: dict(facts) for url, facts in dict(json.loads(read_file(path))["addresses"]).items()}
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         what = f"{path} is not a record of addresses ({type(error).__name__})"
         hint = "Delete it; `tinytorch-datasets audit --remote --remember` writes it again."
         raise LockError(what, hint=hint, path=path) from error

@@ -30,7 +30,7 @@ from tinytorch_datasets.fetch import (
     RetryPolicy,
     SourceError,
     TransientError,
-    open_address,
+    open_declared,
     with_retries,
 )
 from tinytorch_datasets.manifest.manifest import Manifest
@@ -113,7 +113,7 @@ def probe_all(
 
 def _probe(address: Address, deep: bool, known: Known, retry: RetryPolicy, stop: Cancellation) -> Probe:
     def once() -> Probe:
-        response = open_address(address.url, retry, stop)
+        response = open_declared(address.url, address.file, retry, stop)
         try:
             return _compare(address, response, deep, known.get(address.url))
         finally:

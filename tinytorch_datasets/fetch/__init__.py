@@ -12,6 +12,7 @@
     Cancellation        cancels all threads of a fetch
     list_sources        every place that may hold a file, each a Source to open
     open_address        what one address has, read as it comes
+    open_declared       what one address has of a declared file, unpacked where it is wrapped
     Stored              one file in a store: gives a Response, its facts; takes other bytes
     LIBRARIES           what reads the addresses of stores, by scheme
     check_mirror        refuses a mirror after whose address no file's name can follow
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
         library_folders,
         list_sources,
         open_address,
+        open_declared,
     )
 
 
@@ -82,6 +84,7 @@ __all__ = [
     "check_mirror",
     "list_sources",
     "open_address",
+    "open_declared",
     "LIBRARIES",
     "Stored",
     "network_variables",
@@ -104,6 +107,7 @@ _LATER = {
     "check_mirror": "sources",
     "list_sources": "sources",
     "open_address": "sources",
+    "open_declared": "sources",
     "LIBRARIES": "filesystems",
     "Stored": "filesystems",
     "network_variables": "connection",

@@ -6,7 +6,8 @@ import os
 import re
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from contextlib import ExitStack
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
@@ -134,6 +135,32 @@ def open_address(address: str, retry: RetryPolicy, cancellation: Cancellation) -
 
     response = source_at(address, retry, cancellation).open(0, None)
     response.chunks = check_rate(response.chunks, Rate(retry.drip_bytes_per_s, retry.drip_window_s))
+    return response
+
+
+def open_declared(address: str, file: File, retry: RetryPolicy, cancellation: Cancellation) -> Response:
+    """Ask one address for a declared file, as `open_address` does; what it wraps in gzip is unpacked, as in a download.
+
+    Raises:
+        PermanentError: It is wrapped in something else.
+    """
+    from tinytorch_datasets.fetch.body import GZIP, GZIP_NAMES, gunzip, is_gzip_in_gzip, peek
+
+    response = open_address(address, retry, cancellation)
+    if not response.encoding or response.length == file.bytes:  # which is the very file, called so
+        return response
+    with ExitStack() as opened:
+        opened.callback(response.close)
+        if response.encoding not in GZIP:
+            reason = f"sends Content-Encoding {response.encoding}, which was not asked for"
+            raise PermanentError(reason)
+        is_wrapped = True
+        if file.name.lower().endswith(GZIP_NAMES):
+            head, body = peek(response.chunks)
+            is_wrapped, response.chunks = is_gzip_in_gzip(head), chain(filter(None, [head]), body)
+        if is_wrapped:
+            response.chunks = gunzip(response.chunks, at_most=file.bytes + 1)
+        opened.pop_all()
     return response
 
 
