@@ -357,3 +357,18 @@ def test_texts_whose_names_end_in_capitals(manifest: Path, tmp_path: Path, form:
     assert got.classes
     labels = [got.classes[label] for label in got.train.labels]
     assert sorted(zip(got.train.texts, labels, strict=True)) == [(name, name[:3]) for name in names]
+
+
+def test_an_option_is_named_as_it_is_typed(manifest: Path, tmp_path: Path) -> None:
+    """And what is typed so reads the pictures."""
+    names = [f"{pet}/{n}.png" for pet in ("cat", "dog") for n in range(3)]
+    path = write(
+        tmp_path / "made",
+        {name: picture(n, kind="PNG", mode="P", transparency=bytes(256)) for n, name in enumerate(names)},
+    )
+
+    assert refused(manifest, path) == (
+        f"{path}/cat/0.png: it has transparent pixels, and RGB has none",
+        "To keep that: --option mode=RGBA. To take what is beneath: --option alpha=drop.",
+    )
+    assert added(manifest, path, "--option", "mode=RGBA").train.images.shape == (6, 6, 9, 4)

@@ -351,7 +351,9 @@ def two_pages() -> bytes:
 
 CONVERT = "To convert it: options: {mode: L}."
 SIZE = "To make one size of all: options: {resize: bilinear}. To keep theirs: shape: [null, null, ...]."
-ALPHA = "Declare `mode: RGBA`; or, to take what is beneath: options: {alpha: drop}."
+ALPHA = "To keep that: options: {mode: RGBA}. To take what is beneath: options: {alpha: drop}."
+FRAMES = "Save each frame as a picture of its own, or leave the file out: options: {skip: [...]}."
+WITH_BITS = "Save all pictures as one array in an NPZ, with all of their bits."
 Options = Mapping[str, Any]
 
 
@@ -476,13 +478,13 @@ _WRONG: dict[str, tuple[Any, ...]] = {
         png(1, 1, bytes(7), color=2, depth=16),
         {"shape": (1, 1, 3)},
         "it has 16 bits in each of several channels, of which Pillow keeps 8: RGB;16B",
-        None,
+        WITH_BITS,
     ),
     "a scale of its own": (
         b"P5 2 1 100\nab",
         {"shape": (1, 2)},
         "its values go up to 100, and Pillow would stretch them",
-        None,
+        WITH_BITS,
     ),
     "transparent pixels": (
         saved(CLEAR),
@@ -503,9 +505,9 @@ _WRONG: dict[str, tuple[Any, ...]] = {
         "it has transparent pixels, and RGB has none",
         ALPHA,
     ),
-    "a film": (gif_of_two(), {}, "it has several frames, and a sample is one picture", None),
-    "an animated PNG": (animated(), {}, "it has several frames, and a sample is one picture", None),
-    "a TIFF of pages": (two_pages(), {}, "it has several frames, and a sample is one picture", None),
+    "a film": (gif_of_two(), {}, "it has several frames, and a sample is one picture", FRAMES),
+    "an animated PNG": (animated(), {}, "it has several frames, and a sample is one picture", FRAMES),
+    "a TIFF of pages": (two_pages(), {}, "it has several frames, and a sample is one picture", FRAMES),
 }
 
 

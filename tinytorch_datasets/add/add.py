@@ -33,6 +33,8 @@ UNPROVED = (
     "The manifest is as it was. Is each file the split that it was taken for? --split NAME=FILE says which it is."
 )
 
+_DECLARED = re.compile(r"options: \{(\w+): ([\w.+-]+)\}")
+
 # Of a hundred names in an archive, a few show what they are like.
 SHOWN_NAMES = 12
 
@@ -110,7 +112,7 @@ def add(
         what = "--split says which split a file is, and --rows divides one file into splits"
         raise UsageError(what, hint="Leave out one of them.")
     before = validate.read(manifest, new=yaml_edit.NEW)
-    with tempfile.TemporaryDirectory(prefix="tinytorch-datasets-", ignore_cleanup_errors=True) as folder:
+    with _as_typed(), tempfile.TemporaryDirectory(prefix="tinytorch-datasets-", ignore_cleanup_errors=True) as folder:
         scratch = Path(folder)
         loaded = None if yaml_edit.is_empty(before) else validate.check(before)
         unpacked = inputs.Unpacked(scratch)
@@ -170,6 +172,16 @@ def add(
     text = "\n".join(entry.lines) + "\n"
     left = tuple(f"{other.name}: {other.why}" for other in passed_over)
     return Added(dataset, text, edited.line, questions, manifest, target, made, not dry_run, left)
+
+
+@contextmanager
+def _as_typed() -> Iterator[None]:
+    """Let errors name an option as it is typed for `add`, and not as an entry has it."""
+    try:
+        yield
+    except DecodeError as error:
+        error.hint = _DECLARED.sub(r"--option \1=\2", error.hint) if error.hint else None
+        raise
 
 
 def _check_call(

@@ -81,6 +81,9 @@ def _class_of(kind: str) -> Any:
     }[kind]
 
 
+AS_ARRAY = "Save all pictures as one array in an NPZ, with all of their bits."
+
+
 class Header(NamedTuple):
     """What the first bytes of a picture state: its mode, and its size in pixels."""
 
@@ -119,13 +122,14 @@ def read_header(member: Member) -> Header:
     except Exception as error:  # whatever a decoder trips over in untrusted bytes
         member.fail(f"its {kind} header is damaged: {words_of(error)}")
     if several:
-        member.fail("it has several frames, and a sample is one picture")
+        hint = "Save each frame as a picture of its own, or leave the file out: options: {skip: [...]}."
+        member.fail("it has several frames, and a sample is one picture", hint=hint)
     mode = image.mode
     decoder, raw, highest = _tile(image)
     if decoder.startswith("ppm") and highest not in (None, 255) and not (mode == "I" and highest == 65535):
-        member.fail(f"its values go up to {highest}, and Pillow would stretch them")
+        member.fail(f"its values go up to {highest}, and Pillow would stretch them", hint=AS_ARRAY)
     if mode in ("RGB", "RGBA", "LA", "CMYK") and raw.endswith((";16B", ";16L", ";16N")):
-        member.fail(f"it has 16 bits in each of several channels, of which Pillow keeps 8: {raw}")
+        member.fail(f"it has 16 bits in each of several channels, of which Pillow keeps 8: {raw}", hint=AS_ARRAY)
     if mode in ("I;16B", "I;16L", "I;16N") or (kind == "PPM" and mode == "I"):
         mode = "I;16"
     return Header(image, kind, mode, *image.size)

@@ -244,7 +244,7 @@ class Pictures:
         colors = image.convert("RGBA")
         lowest = colors.getchannel("A").getextrema()[0]
         if isinstance(lowest, int | float) and lowest < 255 and self._alpha == "refuse":
-            hint = "Declare `mode: RGBA`; or, to take what is beneath: options: {alpha: drop}."
+            hint = "To keep that: options: {mode: RGBA}. To take what is beneath: options: {alpha: drop}."
             member.fail(f"it has transparent pixels, and {self.mode} has none", hint=hint)
         return colors if image.mode == "P" else image
 
