@@ -16,7 +16,7 @@ import pytest
 from tests.helpers.faulty_server import sha256, until
 from tests.helpers.yardstick import soon
 from tinytorch_datasets.concurrency import Cancelled, check_cancelled, run_all
-from tinytorch_datasets.digests import DigestsAhead, Stretch, digest_of, digest_or_error, digests
+from tinytorch_datasets.digests import DigestsAhead, Stretch, digest, digest_of, digest_or_error, digests, map_stretch
 
 GIB = 2**30
 
@@ -113,6 +113,21 @@ class TestAhead:
 
             assert ahead.take(whole) == (134, sha256(bytes(128) + b"values"), None)
             assert ahead.take(values) == (6, sha256(b"uint8 6\nvalues"), None)
+
+    def test_an_array_is_mapped_or_read(self, tmp_path: Path) -> None:
+        """By the same digest; what is read and cut short meanwhile is another array, and ends no process."""
+        path = tmp_path / "values.npy"
+        path.write_bytes(bytes(128) + b"values")
+        values, cut = Stretch(str(path), 128, b"uint8 6\n"), list[int]()
+
+        def cut_short(count: int) -> None:
+            if not cut:
+                cut.append(count)
+                os.truncate(path, 2**20)
+
+        assert digest(path, stretch=values) == map_stretch(values) == (6, sha256(b"uint8 6\nvalues"), None)
+        os.truncate(path, 2**28)
+        assert digest(path, stretch=values, add=cut_short).bytes == max(cut[0], 2**20 - 128)
 
     def test_a_file_that_was_changed_since_is_for_whoever_asks_to_hash(self, tmp_path: Path) -> None:
         """At the same size, and with its old date."""

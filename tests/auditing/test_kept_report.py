@@ -23,6 +23,7 @@ from click.testing import CliRunner
 
 from tests.auditing.test_audit_by_digests import declare_every_digest
 from tests.helpers.audit_world import World, build
+from tests.helpers.fresh_process import python
 from tests.manifest.test_include import LATER, write
 from tests.manifest.test_kept_cache import reads_yaml, result, sealed
 from tinytorch_datasets import audit, load_manifest, settings
@@ -545,6 +546,20 @@ class TestWhileItIsMade:
 
         assert audit(manifest=world.manifest, ignore=["budget"]) == anew(world, monkeypatch, ignore=["budget"])
         assert kept_of(world) == before
+
+    def test_what_is_hashed_is_read(self, world: World) -> None:
+        """Of what is mapped, an error of the disk ends the process; whoever asks for arrays has them mapped anyway."""
+        declare_every_digest(world)
+        code = (
+            "import sys; from tinytorch_datasets import audit, get; mapped = []\n"
+            "sys.addaudithook(lambda event, about: mapped.append(about) if event == 'mmap.__new__' else None)\n"
+            f"assert audit(manifest={str(world.manifest)!r}, ignore=['budget']).ok\n"
+            "print(len(mapped))\n"
+            f"get('digits', manifest={str(world.manifest)!r}, verify='always')\n"
+            "print(len(mapped) > 0)"
+        )
+        for _ in range(2):  # and when the report is given again
+            assert python("-c", code).stdout == "0\nTrue\n"
 
     def test_what_is_gone_once_it_was_hashed(self, world: World) -> None:
         """Is a finding, beside those of all others: a folder is in its place when it is to be decoded."""

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from tinytorch_datasets import settings
 from tinytorch_datasets.auditing.kept_report import Call, Inputs, KeptReport, level_of
 from tinytorch_datasets.concurrency import collection_paused
-from tinytorch_datasets.digests import DigestsAhead, Step, Stretch
+from tinytorch_datasets.digests import DigestsAhead, Step, Stretch, digest
 from tinytorch_datasets.errors import (
     DatasetError,
     LockError,
@@ -155,7 +155,8 @@ def audit(
     with collection_paused():
         known = KeptReport.read(call) if call is not None else None
     likely = _likely_stretches(names, manifest, home) if is_local and wanted & {"shipped", "cached"} else ()
-    with DigestsAhead(likely if known is None else known.stretches) as ahead:
+    stretches = likely if known is None else known.stretches
+    with DigestsAhead(stretches, lambda its: digest(its.path, stretch=its)) as ahead:  # of a disk that may be failing
         with collection_paused():
             if known is not None and (same := known.report(ahead, progress)) is not None:
                 return same

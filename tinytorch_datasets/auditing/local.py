@@ -19,7 +19,7 @@ from tinytorch_datasets.auditing.arrays import audit_cached, audit_decoded, chan
 from tinytorch_datasets.auditing.findings import DatasetReport, Finding, Severity, State
 from tinytorch_datasets.concurrency.executors import run_tasks
 from tinytorch_datasets.concurrency.tasks import Task
-from tinytorch_datasets.digests import Digest, DigestsAhead, Meter, Step, Stretch, digest_or_error, open_file, size_of
+from tinytorch_datasets.digests import Digest, DigestsAhead, Meter, Step, Stretch, digest, digest_or_error, size_of
 from tinytorch_datasets.errors import StorageError
 from tinytorch_datasets.manifest.manifest import Manifest
 from tinytorch_datasets.plan import Column, Declared, File, Plan
@@ -28,7 +28,7 @@ from tinytorch_datasets.storage import cache_entry as cache_entries
 from tinytorch_datasets.storage.array_folder import ArrayFolder
 from tinytorch_datasets.storage.cache_entry import CacheEntry
 from tinytorch_datasets.storage.files import exists, is_there
-from tinytorch_datasets.storage.memmap import StatSignature
+from tinytorch_datasets.storage.memmap import StatSignature, open_regular
 from tinytorch_datasets.verify.diagnose import HEAD_BYTES, LFS_POINTER, describe
 from tinytorch_datasets.verify.files import describe_mismatch
 
@@ -222,7 +222,7 @@ def compare_file(
 def _explanation(path: Path, file: File, digest: Digest) -> tuple[str, str, str] | None:
     """Return the rule, a sentence and a hint for damage that the bytes themselves show, if they are still read."""
     try:
-        with open(path, "rb", opener=open_file) as stream:
+        with os.fdopen(open_regular(path), "rb") as stream:
             head = stream.read(HEAD_BYTES)
             is_text = digest.bytes <= CONVERTED_BYTES and b"\0" not in head
             data = head + stream.read(CONVERTED_BYTES) if is_text else b""
@@ -334,7 +334,11 @@ def _stretch_of(column: Column, folder: ArrayFolder) -> Stretch | None:
 
 
 def _hash_array(column: Column, folder: ArrayFolder, add: Callable[[int], None] | None = None) -> str | None:
-    sha256 = folder.digest_now(column)
+    try:  # what is mapped ends this process where the disk has an error
+        stretch = _stretch_of(column, folder)
+        sha256 = digest(stretch.path, stretch=stretch).sha256 if stretch else folder.digest_now(column)
+    except OSError:
+        sha256 = None
     if add is not None:
         add(column.nbytes)
     return sha256
