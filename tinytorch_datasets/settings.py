@@ -38,7 +38,7 @@ _HINT_LINES = 50  # of a manifest, for where downloads and included manifests ma
 _AROUND = " \n\"'[]"
 DOWNLOAD_TO = "downloaded-datasets"  # beside a manifest that does not say it: named after what is in it
 STORES = ("s3", "gs", "az", "hf", "memory")  # schemes of addresses whose files fsspec reads
-_ADDRESS = rf"[a-z][a-z0-9+.-]*://|({'|'.join(STORES)}):/"
+_ADDRESS = rf"[a-z][a-z0-9+.-]*://|({'|'.join(STORES)}):/"  # whose compiling takes as long as opening the arrays
 
 
 class Settings(NamedTuple):
@@ -69,7 +69,7 @@ class Settings(NamedTuple):
 @lru_cache(maxsize=8)  # every `get` asks
 def _split_homes(given: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the folders in a list of homes, as they are spelled, and the addresses of stores."""
-    if re.search(rf"({'|'.join(STORES)}):/+[^/]*@", given, re.IGNORECASE):
+    if "@" in given and re.search(rf"({'|'.join(STORES)}):/+[^/]*@", given, re.IGNORECASE):
         msg = f"{HOME} has credentials in it, which are of its store's configuration"
         raise UsageError(msg, hint="Leave them out, and configure the library of that store.")
     homes = re.split(f"{re.escape(os.pathsep)}(?!//)", given)  # an address has a colon
@@ -79,7 +79,7 @@ def _split_homes(given: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 def scheme_of(address: str) -> str:
     """Return the scheme of an address, in lower case, of a store's with one slash as well; "" for a path."""
-    return address.partition(":/")[0].lower() if re.match(_ADDRESS, address, re.IGNORECASE) else ""
+    return address.partition(":/")[0].lower() if ":/" in address and re.match(_ADDRESS, address, re.I) else ""
 
 
 def _is_on(variable: str) -> bool:

@@ -329,7 +329,7 @@ def checked_rank(shards: Any, variant: str | None) -> tuple[int, int]:
 
 
 _BOUND = r"(-?\d+(?:_\d+)*%?)?"
-_ASKED = re.compile(rf"\s*(\w[\w.-]*)\s*(?:\[\s*{_BOUND}\s*:\s*{_BOUND}\s*\])?\s*")
+_ASKED = rf"\s*(\w[\w.-]*)\s*(?:\[\s*{_BOUND}\s*:\s*{_BOUND}\s*\])?\s*"  # compiled for the few who ask
 
 
 def split_expression(name: str, asked: object, samples: Mapping[str, int]) -> str:
@@ -349,9 +349,9 @@ def split_expression(name: str, asked: object, samples: Mapping[str, int]) -> st
     if isinstance(asked, list | tuple) and asked:
         return ", ".join(split_expression(name, one, samples) for one in asked)
     words = [*samples] if str(asked) == "all" and "all" not in samples else str(asked).split("+")
-    parts = [_ASKED.fullmatch(word) for word in words]
+    parts = [re.fullmatch(_ASKED, word) for word in words]
     if not all(parts):
-        parts = [_ASKED.fullmatch(next(iter(samples)))]  # whatever that was, this is one of them
+        parts = [re.fullmatch(_ASKED, next(iter(samples)))]  # whatever that was, this is one of them
     written = []
     for part in filter(None, parts):
         split, *bounds = part.groups()
