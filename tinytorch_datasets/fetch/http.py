@@ -81,8 +81,11 @@ def source_error_of(error: BaseException, retry: RetryPolicy, url: str) -> Sourc
         return TooSlow(f"no connection within {retry.connect_timeout_s:g} s")
     if first(requests.exceptions.ReadTimeout, u3.ReadTimeoutError, TimeoutError):
         return TooSlow(f"nothing came for {retry.read_timeout_s:g} s")
-    if cause := first(ssl.SSLError, requests.exceptions.SSLError, u3.SSLError):
-        return PermanentError(f"TLS failed: {getattr(cause, 'reason', None) or 'no more is known'}")
+    if first(ssl.SSLError, requests.exceptions.SSLError, u3.SSLError):
+        # OpenSSL's own words ("WRONG_VERSION_NUMBER") are those of the innermost; the others have it as their reason.
+        words = (getattr(cause, "reason", None) for cause in causes if isinstance(cause, ssl.SSLError))
+        named = next(filter(None, words), "no more is known")
+        return PermanentError(f"TLS failed: {named.replace('_', ' ').lower()}")
     if first(ConnectionResetError, BrokenPipeError, http.client.RemoteDisconnected, http.client.IncompleteRead):
         return ConnectionLost()
     if first(u3.IncompleteRead, u3.InvalidChunkLength):
