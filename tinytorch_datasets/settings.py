@@ -103,6 +103,8 @@ def absolute(path: str | os.PathLike[str], *, name: str = "the path") -> str:
     if scheme := scheme_of(text):
         if scheme != "file":
             hint = "A home in a store is read by `get`, and `mirror` writes to a store: as text."
+            if scheme not in STORES:
+                hint = "Download what is there, and name the file or folder; only a mirror may be at such an address."
             raise _no_path(name, f"{name} is an address of {scheme}://, where a path is needed", hint)
         from urllib.request import url2pathname  # slow to import
 

@@ -177,6 +177,14 @@ class TestWrongCalls:
         )
 
 
+def test_a_data_set_that_is_named_twice_is_got_once(world: World) -> None:
+    """The case of letters does not matter."""
+    result = CliRunner().invoke(main, ["get", "talk", "flowers", "TALK"])
+
+    assert result.exit_code == 0, result.output
+    assert [line.partition(":")[0] for line in result.stdout.splitlines()] == ["talk", "flowers"]
+
+
 class TestABadManifest:
     """All that is wrong is reported at once, each with its line; exit 2; nothing is downloaded."""
 

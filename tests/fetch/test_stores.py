@@ -387,6 +387,12 @@ class TestHomes:
             "home is an address of s3://, where a path is needed\n"
             "  A home in a store is read by `get`, and `mirror` writes to a store: as text."
         )
+        with pytest.raises(UsageError) as caught:
+            settings.absolute("https://example.org/datasets.yaml", name="manifest")
+        assert str(caught.value) == (
+            "manifest is an address of https://, where a path is needed\n"
+            "  Download what is there, and name the file or folder; only a mirror may be at such an address."
+        )
 
     @pytest.mark.parametrize("home", ["s3://ada:secret@bucket/home", "/srv:GS://ada@bucket", "hf:/ada:secret@datasets"])
     def test_a_key_in_the_variable(self, home: str, in_store: Path, monkeypatch: pytest.MonkeyPatch) -> None:

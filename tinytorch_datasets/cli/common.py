@@ -344,7 +344,7 @@ def names_to_get(
     if everything and not own and known:
         msg = "the manifest has no data set of its own, only included ones: name those to get"
         raise click.UsageError(msg)
-    return tuple(resolve(name, known, manifest) for name in names) or tuple(own)
+    return tuple(dict.fromkeys(resolve(name, known, manifest) for name in names)) or tuple(own)
 
 
 @contextmanager
