@@ -102,9 +102,7 @@ def absolute(path: str | os.PathLike[str], *, name: str = "the path") -> str:
         return text
     if scheme := scheme_of(text):
         if scheme != "file":
-            hint = "A home in a store is read by `get`, and `mirror` writes to a store: as text."
-            if scheme not in STORES:
-                hint = "Download what is there, and name the file or folder; only a mirror may be at such an address."
+            hint = "Only `get` reads a home in a store, as text, and `mirror` writes to one; download a file, and name it."
             raise _no_path(name, f"{name} is an address of {scheme}://, where a path is needed", hint)
         from urllib.request import url2pathname  # slow to import
 

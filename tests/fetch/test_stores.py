@@ -385,13 +385,13 @@ class TestHomes:
             settings.absolute("s3://ada:secret@bucket/home", name="home")
         assert str(caught.value) == (
             "home is an address of s3://, where a path is needed\n"
-            "  A home in a store is read by `get`, and `mirror` writes to a store: as text."
+            "  Only `get` reads a home in a store, as text, and `mirror` writes to one; download a file, and name it."
         )
         with pytest.raises(UsageError) as caught:
             settings.absolute("https://example.org/datasets.yaml", name="manifest")
         assert str(caught.value) == (
             "manifest is an address of https://, where a path is needed\n"
-            "  Download what is there, and name the file or folder; only a mirror may be at such an address."
+            "  Only `get` reads a home in a store, as text, and `mirror` writes to one; download a file, and name it."
         )
 
     @pytest.mark.parametrize("home", ["s3://ada:secret@bucket/home", "/srv:GS://ada@bucket", "hf:/ada:secret@datasets"])
