@@ -148,9 +148,6 @@ class StandInWarning(UserWarning):
     """What `get` returned is stand-in data, made up from a declaration: nothing measured on it says anything."""
 
 
-LONGEST_NAME = 100
-
-
 class UnknownName(DatasetError, KeyError):
     """There is no such name. `name` is what was asked for, `known` what there is, `guess` the nearest or None."""
 
@@ -160,9 +157,7 @@ class UnknownName(DatasetError, KeyError):
 
     def __init__(self, name: str, known: Iterable[str], *, kind: str = "data set", place: str | None = None) -> None:
         known = tuple(known)
-        is_long = isinstance(name, str) and len(name) > LONGEST_NAME  # a whole text, say, in place of a name
-        shown = f"{name[:LONGEST_NAME]}..." if is_long else name
-        what = f"no {kind} named {shown!r}" + (f" in {place}" if place else "") + did_you_mean(name, known)
+        what = f"no {kind} named {name!r}" + (f" in {place}" if place else "") + did_you_mean(name, known)
         super().__init__(what, hint=_listed(known), name=name, known=known, guess=nearest(name, known))
 
 

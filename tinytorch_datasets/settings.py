@@ -102,7 +102,7 @@ def absolute(path: str | os.PathLike[str], *, name: str = "the path") -> str:
         return text
     if scheme := scheme_of(text):
         if scheme != "file":
-            hint = "Only `get` reads a home in a store, as text, and `mirror` writes to one; download a file, and name it."
+            hint = "Only `get` reads a home in a store, as text, and `mirror` writes to one; download a file first."
             raise _no_path(name, f"{name} is an address of {scheme}://, where a path is needed", hint)
         from urllib.request import url2pathname  # slow to import
 

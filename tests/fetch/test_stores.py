@@ -385,13 +385,13 @@ class TestHomes:
             settings.absolute("s3://ada:secret@bucket/home", name="home")
         assert str(caught.value) == (
             "home is an address of s3://, where a path is needed\n"
-            "  Only `get` reads a home in a store, as text, and `mirror` writes to one; download a file, and name it."
+            "  Only `get` reads a home in a store, as text, and `mirror` writes to one; download a file first."
         )
         with pytest.raises(UsageError) as caught:
             settings.absolute("https://example.org/datasets.yaml", name="manifest")
         assert str(caught.value) == (
             "manifest is an address of https://, where a path is needed\n"
-            "  Only `get` reads a home in a store, as text, and `mirror` writes to one; download a file, and name it."
+            "  Only `get` reads a home in a store, as text, and `mirror` writes to one; download a file first."
         )
 
     @pytest.mark.parametrize("home", ["s3://ada:secret@bucket/home", "/srv:GS://ada@bucket", "hf:/ada:secret@datasets"])
