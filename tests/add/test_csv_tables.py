@@ -602,3 +602,86 @@ class TestTheTarget:
         assert (done.exit_code, done.stderr) == (
             2, "error: --target kind: there is no such array\n  There are: all.txt, text.\n",
         )  # fmt: skip
+
+
+class TestLinesThatAreNoRows:
+    """Nobody would notice that they are samples: what makes a table of numbers one of words is refused."""
+
+    ROWS = "".join(f"{i},{i}.5\n" for i in range(9))
+
+    @pytest.mark.parametrize(
+        ("above", "line", "cell"),
+        [("group,group\na,b\n", 2, "a"), ("My table,\n,\na,b\n", 3, "a"), ("a,b\n---,---\n", 2, "---")],
+    )
+    def test_above(self, manifest: Path, tmp_path: Path, above: str, line: int, cell: str) -> None:
+        """A second row of names, a title as Excel saves it, a rule."""
+        hint = f"If the names stand there, pass over the lines above: --option skip_lines={line - 1}; else take it out."
+
+        assert refused(manifest, tmp_path, all_csv=above + self.ROWS) == [
+            f"error: all.csv: line {line} has {cell!r}, and in its columns that are not all words only numbers are "
+            "below",
+            f"  {hint}",
+        ]
+
+    def test_units_below_the_names(self, manifest: Path, tmp_path: Path) -> None:
+        """Said to be names, line 1 is; line 2 is then no row."""
+        (path,) = put(tmp_path, all_csv="a,b\nm,kg\n" + self.ROWS)
+        result = add(manifest, path, "--ship", "--option", "header=true")
+
+        assert result.exit_code == 1
+        assert "line 2 has 'm'" in result.stderr
+
+    def test_a_word_among_the_first_numbers(self, manifest: Path, tmp_path: Path) -> None:
+        """One column of several has one: its row is a sample, and the column is text."""
+        got = added(manifest, tmp_path, all_csv="a,b\nunknown,0.5\n" + self.ROWS)
+
+        assert (len(got.train), got.train.a[0]) == (10, "unknown")
+
+    def test_below(self, manifest: Path, tmp_path: Path) -> None:
+        """Rows of commas alone, as Excel saves them."""
+        (path,) = put(tmp_path, all_csv="a,b\n" + self.ROWS + ",\n,\n")
+        result = add(manifest, path, "--ship")
+
+        assert (result.exit_code, result.stderr) == (
+            1,
+            f"error: {path}: from line 11 on, its rows have nothing in any cell\n"
+            "  If they are no samples: --option skip_last_lines=2.\n",
+        )
+        again = add(manifest, path, "--ship", "--name", "mine", "--option", "skip_last_lines=2")
+        assert again.exit_code == 0, again.output
+        assert len(get("mine", manifest=manifest, offline=True).train) == 9
+
+    def test_a_title(self, manifest: Path, tmp_path: Path) -> None:
+        """It is no name of a column."""
+        assert refused(manifest, tmp_path, all_csv="My table\na,b\n" + self.ROWS) == [
+            "error: all.csv: each row below the first has 2 cells, and the first has 1: it is a title, or one name is "
+            "missing",
+            "  If it is a title: --option skip_lines=1; a cell with ',' in it is quoted.",
+        ]
+
+
+def test_points_that_may_be_of_thousands(manifest: Path, tmp_path: Path) -> None:
+    """Where semicolons are between cells, 1.234 may be a whole number; either is read, if it is said."""
+    (path,) = put(tmp_path, all_csv="item;price\n" + "".join(f"a{i};1.{i:03}\n" for i in range(9)))
+    result = add(manifest, path, "--ship")
+
+    assert (result.exit_code, result.stderr) == (
+        1,
+        f"error: {path}: it has numbers with a point ('1.000'), which may be one of thousands where ; is between "
+        "cells\n"
+        "  Say which: --option decimal=. (as it is), or --option thousands=. --option decimal=, (whole numbers).\n",
+    )
+    for name, options, first in (("a", ["decimal=."], 1.001), ("b", ["thousands=.", "decimal=,"], 1001)):
+        flags = [part for option in options for part in ("--option", option)]
+        assert add(manifest, path, "--ship", "--name", name, *flags).exit_code == 0
+        assert get(name, manifest=manifest, offline=True).train.price[1] == first
+
+
+def test_classes_that_differ_in_blanks(manifest: Path, tmp_path: Path) -> None:
+    """They are one class, which only a person can say."""
+    table = "size,class\n" + "".join(f"{i},{('a', 'b', 'a ')[i % 3]}\n" for i in range(12))
+
+    assert refused(manifest, tmp_path, all_csv=table) == [
+        "error: all.csv: column 2 ('class') is the target, and its classes 'a' and 'a ' differ in blanks alone",
+        "  To pass over them: --option strip=true.",
+    ]

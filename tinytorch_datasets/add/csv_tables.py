@@ -16,11 +16,12 @@ from tinytorch_datasets.formats.csv import number_reader
 from tinytorch_datasets.plan import ByteSource
 from tinytorch_datasets.readers.columns import ColumnInfo, Kind, column_info, with_lists
 from tinytorch_datasets.readers.stream import encoding_of, utf8_with_lf
-from tinytorch_datasets.readers.table import DECIMAL_COMMA, Table, is_number, read_table
+from tinytorch_datasets.readers.table import DECIMAL_COMMA, Table, is_number, read_table, words_before_numbers
 from tinytorch_datasets.readers.text import REAL, is_missing, lines, opened_text
 
 _WHOLE = re.compile(r" *[+-]?[0-9]{1,18} *")
 _NAME = re.compile(r"[^\W\d][\w./()%#-]*")
+_MAY_BE_POINTS = re.compile(r" *[+-]?[1-9][0-9]{0,2}\.[0-9]{3} *")
 _MAY_BE_THOUSANDS = re.compile(r" *[+-]?[1-9][0-9]{0,2},[0-9]{3} *")
 
 
@@ -42,6 +43,7 @@ def describe(files: Sequence[FileInfo], choices: Choices) -> list[FileInfo]:
         if len(table.rows) == 1 and table.first not in headers and not any(map(REAL.fullmatch, table.first)):
             reason = "it has one row, of words: it is one of names without rows below, or one sample"
             raise DecodeError(table.path, reason, hint="Put its rows below, or leave it out.")
+        _refuse_other_rows(table, options[table.path], is_named=table.first in headers)
     groups: dict[tuple[Any, ...], list[Table]] = {}
     for table in tables:  # the same row of words at the front of several files is one of names
         header = table.first if table.first in headers else None
@@ -88,6 +90,7 @@ def _shown_remarks(table: Table, options: Mapping[str, Any]) -> Iterator[str]:
 
 # How numbers are written that are no plain ones: signs between groups of three digits, each with one of decimals.
 _GROUPED = ((",", "."), (".", ","), ("'", "."), ("'", ","), (" ", ","), ("\u00a0", ","), ("\u202f", ","), ("_", "."))
+AS_POINTS = "Say which: --option decimal=. (as it is), or --option thousands=. --option decimal=, (whole numbers)."
 AS_OPTIONS = "Say how: --option decimal=, or --option thousands=, (or another sign)."
 
 
@@ -151,6 +154,10 @@ def _signs(table: Table, columns: Sequence[Collection[str]]) -> dict[str, str]:
         if any(map(is_number, column)) and all(is_number(cell) or is_missing(cell) for cell in column)
     ]
     cells = {cell for column in numeric for cell in column}
+    points = sorted(cell for cell in cells if "." in cell)
+    if table.delimiter == ";" and points and all(map(_MAY_BE_POINTS.fullmatch, points)):
+        reason = f"it has numbers with a point ({points[0]!r}), which may be one of thousands where ; is between cells"
+        raise DecodeError(table.path, reason, hint=AS_POINTS)
     commas = sorted(cell for cell in cells if DECIMAL_COMMA.fullmatch(cell))
     if table.delimiter == "," or not commas:
         return {}
@@ -232,6 +239,30 @@ def _is_header(table: Table, declared: bool | None) -> bool:
     if counts and (len(given) > 2 or given[0] in ("0", "1")):  # places, or the years of a table that is wide
         return True
     raise _uncertain(table)
+
+
+def _refuse_other_rows(table: Table, options: Mapping[str, Any], *, is_named: bool) -> None:
+    """Refuse lines that are no rows: words in the first above numbers in all others, nothing in the last.
+
+    Raises:
+        DecodeError: There are such.
+    """
+    rows, lines = table.rows[is_named:], table.lines[is_named:]
+    ends = next((at for at, row in enumerate(reversed(rows)) if any(map(str.strip, row))), 0)
+    if ends and len(table.first) > 1:
+        past = ends + options.get("skip_last_lines", 0)
+        reason = f"from line {lines[-ends]:,} on, its rows have nothing in any cell"
+        raise DecodeError(table.path, reason, hint=f"If they are no samples: --option skip_last_lines={past}.")
+    if options.get("header") is False:
+        return
+    above = [at for at in map(words_before_numbers, zip(*rows, strict=True)) if at is not None]
+    if not above or 0 in above or sum(above) < 2:
+        return
+    last = lines[max(above) - 1]
+    cell = next(cell for cell in rows[max(above) - 1] if cell.strip())
+    reason = f"line {last:,} has {cell!r}, and in its columns that are not all words only numbers are below"
+    hint = f"If the names stand there, pass over the lines above: --option skip_lines={last - 1}; else take it out."
+    raise DecodeError(table.path, reason, hint=hint)
 
 
 def _counts_columns(first: Sequence[str]) -> bool:
@@ -346,8 +377,13 @@ class _CsvColumns(Columns):
                 yield array.field or "", array.columns[0]
 
     def check_target(self, target: ColumnInfo) -> None:
-        """Refuse a class of the first row alone, which may be a name."""
+        """Refuse a class of the first row alone, which may be a name, and classes that differ in blanks alone."""
         cells = self._cells[target.place]
+        stripped = dict[str, str]()
+        for name in sorted(target.cells):
+            if (other := stripped.setdefault(name.strip(" \t"), name)) != name and not target.kind.is_number:
+                reason = f"{target} is the target, and its classes {other!r} and {name!r} differ in blanks alone"
+                raise DecodeError(self._tables[0].path, reason, hint="To pass over them: --option strip=true.")
         if self._header is None and not target.kind.is_number and cells.count(cells[0]) == 1:
             reason = f"line 1 has {cells[0]!r} in column {target.place + 1}, and no other line has: "
             hint = "Give each column a name in line 1; or, if it is a class, let another row be the first."

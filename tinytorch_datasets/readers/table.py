@@ -238,6 +238,9 @@ def _uneven(table: Table, line: int, width: int) -> DecodeError:
             reason = f"each row below the first ends in one {sign} more than the first, and nothing behind it"
             return DecodeError(path, reason, hint=f"Put a {sign} at the end of line 1, or take it out of the others.")
         reason = f"each row below the first has {first + 1:,} cells, and the first has {first:,}: one name is missing"
+        if first == 1:
+            hint = f"If it is a title: --option skip_lines={table.lines[1] - 1}; a cell with {sign} in it is quoted."
+            return DecodeError(path, reason.replace("one name", "it is a title, or one name"), hint=hint)
         return DecodeError(path, reason, hint="Write it in line 1; in front of the others, if it is the row's own.")
     last = len(rows[-1])
     above = next((at for at in range(len(rows) - 1, -1, -1) if len(rows[at]) != last), -1) + 1
@@ -256,3 +259,16 @@ def _uneven(table: Table, line: int, width: int) -> DecodeError:
         hint = f"If it is no part of the table, pass over the end: --option skip_last_lines={len(rows) - below}."
         return DecodeError(path, reason, hint=hint)
     return DecodeError(path, reason, hint=f"A cell that has a {sign} in it stands between quotes.")
+
+
+# So many numbers below words are no chance; and names, units and a title above them are no more lines.
+ENOUGH_NUMBERS, MOST_LINES_ABOVE = 5, 5
+
+
+def words_before_numbers(column: Sequence[str]) -> int | None:
+    """Return how many words a column has above numbers; None for one of words, or with words among its numbers."""
+    values = [at for at, cell in enumerate(column) if not is_missing(cell)]
+    numbers = [at for at in values if REAL.fullmatch(column[at])]
+    if len(numbers) < ENOUGH_NUMBERS or values[-len(numbers) :] != numbers or numbers[0] > MOST_LINES_ABOVE:
+        return None
+    return numbers[0] if len(numbers) < len(values) else 0
