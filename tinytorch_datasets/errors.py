@@ -158,10 +158,10 @@ class UnknownName(DatasetError, KeyError):
     def __init__(self, name: str, known: Iterable[str], *, kind: str = "data set", place: str | None = None) -> None:
         known = tuple(known)
         what = f"no {kind} named {name!r}" + (f" in {place}" if place else "") + did_you_mean(name, known)
-        super().__init__(what, hint=_listed(known), name=name, known=known, guess=nearest(name, known))
+        super().__init__(what, hint=list_known(known), name=name, known=known, guess=nearest(name, known))
 
 
-def _listed(known: Sequence[str]) -> str:
+def list_known(known: Sequence[str]) -> str:
     """Return all names, or, of thousands, enough to see what they are like."""
     if len(known) <= NAMES_SHOWN:
         return f"There are: {', '.join(known)}." if known else "There are none."

@@ -595,6 +595,15 @@ class TestTheTarget:
 
         assert (done.exit_code, done.stderr) == (2, f"error: {error}\n  There are: h, w, kind.\n")
 
+    def test_a_column_that_hundreds_are_not(self, manifest: Path, tmp_path: Path) -> None:
+        """The first of them, and how many there are beside."""
+        header, row = (",".join(f"{letter}{number}" for number in range(300)) for letter in "cw")
+        paths = put(tmp_path / "made", all_csv=f"{header}\n{row}\n")
+        done = add(manifest, *paths, "--ship", "--option", "header=true", "--target", "x")
+
+        named = ", ".join(f"c{number}" for number in range(20))
+        assert done.stderr == f"error: --target x: there is no such column\n  There are: {named}, and 280 more.\n"
+
     def test_a_target_of_what_is_no_table(self, manifest: Path, tmp_path: Path) -> None:
         """A wrong call, and not a file that is wrong."""
         done = add(manifest, *put(tmp_path / "made", all_txt="To be.\n"), "--ship", "--target", "kind")

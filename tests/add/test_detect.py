@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import io
+import json
 import lzma
 import pickle
 import sqlite3
@@ -73,6 +74,16 @@ NO_LIST = "it is a JSON document without a list of records"
         ("[]", "it has no records"),
         ('{"error": {"code": 404, "message": "Not here"}}', 'it is a JSON error: "Not here"'),
         (SEVERAL, f"which {SEVERAL_LISTS} at 'images' and 'annotations'"),
+        (
+            json.dumps({key: [{"x": 1}] for key in "abcdef"}),
+            f"which {SEVERAL_LISTS} at 'a' and 'b' and 'c' and 'd' and 2 more, beside other columns",
+        ),
+        (
+            json.dumps([{key: [] for key in "abcdefghij"}]),
+            "its records have no field that can be declared; "
+            + "; ".join(f"{key!r}: holds lists without a value" for key in "abcdefgh")
+            + "; and 2 more",
+        ),
         (INSIDE, "its records hold lists of records themselves, at 'paragraphs': which are the samples is not certain"),
         ('{"a": [1,\n}', "it is not JSON: a value is expected, at line 2, character 1"),
         ('{"a": 1}\n{"a": }\n', "line 2 is not JSON: a value is expected, at character 7"),

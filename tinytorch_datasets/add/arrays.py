@@ -16,7 +16,7 @@ import numpy as np
 
 from tinytorch_datasets import formats
 from tinytorch_datasets.add.tables import Choices
-from tinytorch_datasets.errors import DecodeError, UsageError
+from tinytorch_datasets.errors import DecodeError, UsageError, list_known
 from tinytorch_datasets.formats import ArrayInfo, FileInfo
 from tinytorch_datasets.plan import TEXT, Column, RaggedBlock, Split
 from tinytorch_datasets.storage.encoded_array import EncodedBlock
@@ -24,7 +24,6 @@ from tinytorch_datasets.storage.encoded_array import EncodedBlock
 if TYPE_CHECKING:
     from tinytorch_datasets.add.draft import Draft
 
-SHOWN_ARRAYS = 12
 
 # Formats whose arrays may have their samples last.
 ARRANGED = ("mat", "hdf5", "npz", "npy")
@@ -76,8 +75,7 @@ def _chosen(infos: Sequence[FileInfo], choices: Choices) -> list[FileInfo]:
     for option, names in (("--target", choices.target), ("--drop", choices.drop)):
         for name in names:
             if name not in known:
-                hint = f"There are: {', '.join(sorted(known)[:SHOWN_ARRAYS])}."
-                choices.refuse_unknown(option, name, "array", known, hint)
+                choices.refuse_unknown(option, name, "array", known, list_known(sorted(known)))
     chosen = []
     for info in infos:
         kept = [array for array in info.arrays if not _names(array, info) & set(choices.drop)]

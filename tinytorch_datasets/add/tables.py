@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tinytorch_datasets.add import naming
-from tinytorch_datasets.errors import DecodeError, UsageError, did_you_mean
+from tinytorch_datasets.errors import DecodeError, UsageError, did_you_mean, list_known
 from tinytorch_datasets.formats import ArrayInfo
 from tinytorch_datasets.readers.columns import MAX_CLASSES, ColumnInfo, Kind, classes_of, is_mark, shown_marks
 from tinytorch_datasets.readers.text import REAL
@@ -135,8 +135,8 @@ class Columns:
             return [int(column) % self.width]
         if (ends := _RANGE.fullmatch(column)) and int(ends[1]) <= int(ends[2]) < self.width:
             return list(range(int(ends[1]), int(ends[2]) + 1))
-        known = list(filter(None, names[:12]))
-        hint = f"There are: {', '.join(known)}." if known else f"It has {self.width} columns, without names."
+        known = list(filter(None, names))
+        hint = list_known(known) if known else f"It has {self.width} columns, without names."
         self.choices.refuse_unknown(option, column, "column", names, hint)
         return []
 

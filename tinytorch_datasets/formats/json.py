@@ -105,6 +105,7 @@ def _shape_of(path: Path, top: Any, head: bytes) -> dict[str, Any]:
         return {"records": list(lists[0])}
     if lists:
         where = " and ".join(repr(".".join(keys)) for keys in lists[:4])
+        where += f" and {len(lists) - 4:,} more" if len(lists) > 4 else ""
         reason = f"which of its values are the samples is not certain: it has lists of records at {where}"
         reason += ", beside other columns" if orient else ""
         raise DecodeError(path, reason, hint=f"Say which: --option records={'.'.join(lists[0])}.")

@@ -86,6 +86,7 @@ class RecordFields:
         if not arrays:
             reason = "its records have no field that can be declared" if self.samples else "it has no records"
             reason += "".join(f"; {what}" for what in left_out[:8])
+            reason += f"; and {len(left_out) - 8:,} more" if len(left_out) > 8 else ""
             hint = "Save what is to be learned from as numbers, or as texts, one a record."
             raise DecodeError(path, reason, hint=hint)
         return arrays, left_out
