@@ -358,6 +358,17 @@ class TestStreams:
         assert (result.returncode, result.stderr) == (0, "")
         assert "T\\u2603lk" in result.stdout
 
+    @pytest.mark.skipif(sys.platform != "linux", reason="the names of files are text there, whatever the locale is")
+    def test_a_path_in_the_locale_of_computers(self, tmp_path: Path) -> None:
+        """In LC_ALL=C no letter is known but those of ASCII; a path is printed with the very bytes that it has."""
+        home = tmp_path / "Grüße"
+        command = [sys.executable, "-m", "tinytorch_datasets", "path", "mnist", "--home", str(home)]
+        environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0"}
+        environment.pop("PYTHONIOENCODING", None)
+        result = subprocess.run(command, capture_output=True, env=environment)
+
+        assert (result.returncode, result.stdout) == (0, os.fsencode(home / "mnist") + b"\n"), result.stderr
+
     @pytest.mark.parametrize(
         "command",
         [

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from tinytorch_datasets.manifest.manifest import Manifest
 
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]")
+_UNDECODED = re.compile("[\udc80-\udcff]")  # bytes of a path that are no text in the locale
 
 
 def echo(text: str = "", *, err: bool = False, nl: bool = True) -> None:
@@ -51,7 +52,8 @@ def echo(text: str = "", *, err: bool = False, nl: bool = True) -> None:
     stream = sys.stderr if err else sys.stdout
     try:
         try:
-            click.echo(text, err=err, nl=nl)
+            is_ascii = bool(_UNDECODED.search(text)) and codecs.lookup(stream.encoding or "ascii").name == "ascii"
+            click.echo(text.encode("utf-8", "surrogateescape") if is_ascii else text, err=err, nl=nl)
         except UnicodeEncodeError:  # an old terminal, or a file's name that is no text
             encoding = stream.encoding or "ascii"
             click.echo(text.encode(encoding, "backslashreplace").decode(encoding), err=err, nl=nl)
