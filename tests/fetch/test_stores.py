@@ -20,7 +20,8 @@ from tests.helpers.faulty_server import FaultyServer, serve, sha256
 from tinytorch_datasets import get, load_manifest, settings
 from tinytorch_datasets.auditing.doctor import in_force
 from tinytorch_datasets.errors import FetchError, ManifestError, MissingLibrary, OfflineError, UsageError
-from tinytorch_datasets.fetch import RetryPolicy, fetch
+from tinytorch_datasets.fetch import Cancellation, RetryPolicy, Stored, fetch
+from tinytorch_datasets.fetch.base import ConnectionLost
 from tinytorch_datasets.plan import File
 
 fsspec: Any = pytest.importorskip("fsspec", reason="fsspec is not installed")
@@ -164,6 +165,13 @@ class TestMirrors:
         assert place.fetch(declared_file(f"{HF}/x.bin")) == DATA
 
         assert [start for start, _ in hub.asked][:4] == [0, 65_536, 66_536, 66_536]
+
+    def test_nothing_is_no_end(self, hub: type[Hub]) -> None:
+        """Of what has no declared size either, such as a list of sums, which would look like a short one."""
+        hub.acts = [bytes, lambda data: b""]
+
+        with pytest.raises(ConnectionLost):
+            list(Stored(f"{HF}/x.bin", HASTE, Cancellation()).open(0, None).chunks)
 
     def test_a_later_call_goes_on(self, place: Place, hub: type[Hub]) -> None:
         """As long as the store says that it is the same file."""

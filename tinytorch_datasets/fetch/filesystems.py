@@ -221,6 +221,8 @@ class Stored:
             chunk = self.call(partial(read, at, until))
             took = time.monotonic() - begun
             if not chunk:
+                if total is not None:  # a list that is cut would look like a short one
+                    raise ConnectionLost
                 return
             yield chunk
             at += len(chunk)
