@@ -28,7 +28,7 @@ from tests.helpers.faulty_server import FaultyServer
 from tests.helpers.format_writers import npy
 from tests.helpers.fresh_process import python
 from tests.helpers.mutations import hash_of
-from tinytorch_datasets import errors, get
+from tinytorch_datasets import audit, errors, get
 from tinytorch_datasets.cli import main
 
 COMMANDS = sorted(main.commands)
@@ -715,18 +715,50 @@ class TestHints:
         assert result["findings"][0]["hint"].endswith(f"If the change was meant, {update} writes the new hash.")
 
 
+@pytest.mark.skipif(os.name == "nt", reason="there, every name has a home folder beside one's own")
 class TestNamesOfArguments:
     """A message of the library names its arguments, and one of a command what is typed for them."""
 
-    def test_a_home_that_is_no_path(self, world: World) -> None:
+    def test_a_lock_that_is_nobodys(self, world: World) -> None:
         """At the command line the option, in a program the argument."""
+        lock = "~nobody-of-this-name/x"
         with pytest.raises(errors.UsageError) as caught:
-            get("digits", manifest=world.manifest, home="~nobody-of-this-name/x")
-        typed = CliRunner().invoke(main, ["path", "digits", "--home", "~nobody-of-this-name/x"])
+            audit(manifest=world.manifest, lock=lock)
+        typed = CliRunner().invoke(main, ["audit", "--lock", lock])
 
-        unknown = "is ~nobody-of-this-name/x, and nobody knows a home folder for ~nobody-of-this-name\n"
-        assert str(caught.value) == f"home {unknown}  Write the path from the root on."
-        assert (typed.exit_code, typed.stderr) == (2, f"error: --home {unknown}  Write the path from the root on.\n")
+        unknown = f"is {lock}, and nobody knows a home folder for ~nobody-of-this-name\n"
+        assert str(caught.value) == f"lock {unknown}  Write the path from the root on."
+        assert (typed.exit_code, typed.stderr) == (2, f"error: --lock {unknown}  Write the path from the root on.\n")
+
+    @pytest.mark.parametrize(
+        "command",
+        ["lock --output=", "export talk --as csv --output=", "mirror ", "catalog ", "init ", "audit --junit="],
+    )
+    def test_a_path_that_the_shell_left_as_it_is(
+        self, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+    ) -> None:
+        """Behind an equals sign: it leads to the home folder, and somebody whom nobody knows is an error."""
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("HOME", str(tmp_path / "ada"))
+        monkeypatch.setenv("USERPROFILE", str(tmp_path / "ada"))
+        (tmp_path / "ada").mkdir()
+        unknown = CliRunner().invoke(main, f"{command}~nobody-of-this-name/x".split())
+        known = CliRunner().invoke(main, f"{command}~/x".split())
+
+        assert (unknown.exit_code, known.exit_code) == (2, 0), known.output
+        assert "and nobody knows a home folder for ~nobody-of-this-name" in unknown.stderr
+        assert (tmp_path / "ada" / "x").exists()
+        assert not list(tmp_path.glob("~*"))
+
+    def test_files_to_add_that_are_nobodys(self, world: World) -> None:
+        """An error, and no column either."""
+        result = CliRunner().invoke(main, ["add", "~nobody-of-this-name/x.csv", "--ship"])
+
+        assert (result.exit_code, result.stderr) == (
+            2,
+            "error: the path is ~nobody-of-this-name/x.csv, and nobody knows a home folder for ~nobody-of-this-name\n"
+            "  Write the path from the root on.\n",
+        )
 
     def test_what_was_not_given_as_an_option(self, world: World) -> None:
         """Of a variable, its name; of a file to look at, the name of the argument."""

@@ -26,6 +26,7 @@ from tinytorch_datasets.errors import DatasetError, DecodeError, UsageError
 from tinytorch_datasets.formats import FileInfo
 from tinytorch_datasets.manifest.filenames import refuse_offline
 from tinytorch_datasets.progress import Progress
+from tinytorch_datasets.settings import absolute
 from tinytorch_datasets.storage.files import unlink
 
 UNREAD = "The manifest is as it was. Is the file whole, and the one that you meant?"
@@ -266,9 +267,15 @@ def _with_files(choices: Choices, sources: Sequence[Source], others: Sequence[Pa
     """Return choices in which a file to leave out has its name in the data set, where a path to it was typed."""
     names = {file.path: file.name for file in sources} | {file.path: file.name for file in others}
     # Of one without a folder it may be a column's name, too.
-    by_path = [(Path(name).expanduser(), name) for name in choices.drop]
-    drop = (names.get(path.absolute(), name) if path.name != name else name for path, name in by_path)
+    drop = (names.get(_path_of(name), name) if Path(name).name != name else name for name in choices.drop)
     return replace(choices, drop=tuple(drop), passed_over=tuple(other.name for other in others))
+
+
+def _path_of(name: str) -> Path:
+    try:
+        return Path(absolute(name))
+    except UsageError:  # a column may be called so
+        return Path(name)
 
 
 def _name(given: Sequence[str], sources: Sequence[Source]) -> str:

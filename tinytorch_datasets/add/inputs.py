@@ -31,6 +31,7 @@ from tinytorch_datasets.readers.archives.members import check_name
 from tinytorch_datasets.readers.archives.source import is_litter, is_zip
 from tinytorch_datasets.readers.archives.zip import Zip, opened_zip
 from tinytorch_datasets.readers.stream import OUTPUT_CHUNK, Stream
+from tinytorch_datasets.settings import absolute
 from tinytorch_datasets.storage.files import reading, whole_file
 
 # Of an archive of data files, the most that are looked at: a data set of more is a file a sample.
@@ -163,7 +164,7 @@ def list_files(given: str) -> tuple[list[Path], dict[Path, str]]:
     Raises:
         MissingFile: There is no file, or only what is no data.
     """
-    path = Path(given).expanduser().absolute()
+    path = Path(absolute(given))
     if path.is_file():
         return [path], {}
     # A pattern in quotes, or one on Windows, is expanded by no shell.
@@ -219,7 +220,7 @@ class PassedOver(NamedTuple):
 def read_all(given: str) -> tuple[list[Source], list[PassedOver]]:
     """Hash a path's data files, each called by its path below the given folder; with those that are left out."""
     paths, left_out = list_files(given)
-    root = Path(given).expanduser().absolute()
+    root = Path(absolute(given))
     root = root if root.is_dir() else root.parent
     while has_magic(str(root)) and not root.exists():
         root = root.parent

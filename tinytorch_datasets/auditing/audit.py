@@ -236,7 +236,7 @@ def audit(
                 budget = lint.audit_budget(layer, layer.path.parent / layer.shipped_in)
                 general += _on_lines_of(layer, loaded, budget)
         if lock is not None:
-            differing = _audit_lock(loaded, Path(lock).expanduser().absolute(), placed, rows, hashed, executor)
+            differing = _audit_lock(loaded, Path(settings.absolute(lock, name="lock")), placed, rows, hashed, executor)
             general += _on_lines(loaded, differing)
         in_order = [*_on_lines(loaded, (f for name in names for f in findings[name])), *general]
         left = _without(ignore, loaded, in_order)

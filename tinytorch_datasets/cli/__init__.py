@@ -17,6 +17,7 @@ from tinytorch_datasets.cli import audit, maintain, project
 from tinytorch_datasets.cli.common import (
     NOT_EXPORTED,
     Group,
+    LocalPath,
     complete_names,
     echo,
     echo_document,
@@ -174,7 +175,7 @@ def get(
 @click.option("--class", "named", metavar="CLASS", help="Only samples of this class")
 @click.option("--index", "indices", type=click.IntRange(min=0), multiple=True, help="This sample, counted from 0")
 @click.option("--histogram", is_flag=True, help="How many samples of each class, by split")
-@click.option("--output", type=click.Path(path_type=Path), metavar="FILE", help="Write what is drawn to this PNG file")
+@click.option("--output", type=LocalPath(path_type=Path), metavar="FILE", help="Write what is drawn to this PNG file")
 @click.option("--standin", is_flag=True, default=None, help="Of made-up data; downloads nothing")
 @manifest_options
 @json_option
@@ -259,7 +260,7 @@ def path(name: str, manifest: Path | None, home: Path | None, as_json: bool) -> 
 @click.argument("name", shell_complete=complete_names)
 @click.option("--as", "kind", required=True, type=click.Choice(known()), help="As what")
 @click.option(
-    "--output", type=click.Path(path_type=Path), metavar="PATH", help="The folder to make [default: NAME-KIND]"
+    "--output", type=LocalPath(path_type=Path), metavar="PATH", help="The folder to make [default: NAME-KIND]"
 )
 @click.option("--force", is_flag=True, help="Replace an earlier export")
 @click.option("--no-values", is_flag=True, help="Of croissant: no samples; downloads nothing")

@@ -222,18 +222,19 @@ class PathOrAddress(click.Path):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return it, and refuse the addresses that are neither."""
-        if not isinstance(value, str) or not (scheme := settings.scheme_of(value)):
-            return super().convert(value, param, ctx)
+        scheme = settings.scheme_of(value) if isinstance(value, str) else ""
         if scheme in settings.STORES:
             from tinytorch_datasets.manifest.filenames import has_credentials
 
             if has_credentials(value):  # not shown, here or in any hint
                 self.fail("this has credentials in it, which are of its store's configuration", param, ctx)
             return value
-        try:
-            return Path(settings.absolute(value, name="this"))
-        except UsageError as error:
-            self.fail(error.what, param, ctx)
+        if scheme or str(value).startswith("~"):  # which shells leave as it is behind an equals sign
+            try:
+                value = settings.absolute(value, name="this")
+            except UsageError as error:
+                self.fail(error.what, param, ctx)
+        return super().convert(value, param, ctx)
 
 
 class LocalPath(PathOrAddress):

@@ -13,6 +13,7 @@ from tinytorch_datasets.cli.audit import dask_option
 from tinytorch_datasets.cli.common import (
     NOT_RESUMABLE,
     Command,
+    LocalPath,
     PathOrAddress,
     complete_names,
     echo,
@@ -26,8 +27,6 @@ from tinytorch_datasets.cli.common import (
     writing_to,
 )
 from tinytorch_datasets.errors import DatasetError
-
-FILE = click.Path(path_type=Path)
 
 
 @click.command(cls=Command)
@@ -291,7 +290,7 @@ def mirror(
     if serve:
         from tinytorch_datasets.mirror import serve as serving
 
-        folder = folder.expanduser().absolute()
+        folder = Path(settings.absolute(folder))
         with serving.server(folder, bind, port) as (httpd, address):
             there = cataloging.mirrored(folder, loaded)
             if (page := cataloging.served_start_page(folder, there, address)) is not None:
@@ -325,7 +324,7 @@ def _targets(
 
 
 @click.command(cls=Command)
-@click.argument("folder", type=FILE)
+@click.argument("folder", type=LocalPath(path_type=Path))
 @click.option("--get", "download", is_flag=True, help="Download what the manifest itself has, to show samples")
 @manifest_options
 @json_option

@@ -15,6 +15,7 @@ from tinytorch_datasets import settings
 from tinytorch_datasets.cli.common import (
     PROGRAMS,
     Command,
+    LocalPath,
     complete_names,
     echo,
     echo_json,
@@ -71,7 +72,7 @@ def first_manifest() -> str:
 
 
 @click.command(cls=Command)
-@click.argument("folder", default=".", type=click.Path(path_type=Path))
+@click.argument("folder", default=".", type=LocalPath(path_type=Path))
 @json_option
 def init(folder: Path, as_json: bool) -> None:
     """Write a first manifest, on top of the packaged one, and its schema.
@@ -321,15 +322,15 @@ def _install_completion(shell: str, scripts: Mapping[str, str]) -> Iterator[tupl
     """
     from tinytorch_datasets.storage.files import writing
 
-    own = Path(os.environ.get("XDG_DATA_HOME") or "~/.local/share").expanduser() / PROGRAMS[0]
+    own = _folder("XDG_DATA_HOME", "~/.local/share") / PROGRAMS[0]
     if shell == "fish":  # which reads a file of the command's name
-        folder = Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser() / "fish" / "completions"
+        folder = _folder("XDG_CONFIG_HOME", "~/.config") / "fish" / "completions"
         for name, script in scripts.items():
             yield folder / f"{name}.fish", _written(folder / f"{name}.fish", script)
         return
     path = own / f"completion.{shell}"
     yield path, _written(path, "\n".join(scripts.values()))
-    start_up = Path((os.environ.get("ZDOTDIR") if shell == "zsh" else None) or "~").expanduser() / f".{shell}rc"
+    start_up = _folder("ZDOTDIR" if shell == "zsh" else "HOME", "~") / f".{shell}rc"
     # zsh's own completion is a module that not every start-up file loads.
     loads = "(( $+functions[compdef] )) || { autoload -Uz compinit && compinit; }; " if shell == "zsh" else ""
     line = f"{loads}source {shlex.quote(str(path))}"
@@ -342,6 +343,10 @@ def _install_completion(shell: str, scripts: Mapping[str, str]) -> Iterator[tupl
     with writing_to(start_up), writing(start_up), start_up.open("ab") as out:
         out.write(added.encode("utf-8", "surrogateescape"))
     yield start_up, f"got the line `{line}`"
+
+
+def _folder(variable: str, usual: str) -> Path:
+    return Path(settings.absolute(os.environ.get(variable) or usual, name=variable))
 
 
 def _written(path: Path, text: str) -> str:

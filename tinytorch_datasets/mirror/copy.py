@@ -43,7 +43,7 @@ from tinytorch_datasets.mirror.files import are_right, copy_missing
 from tinytorch_datasets.mirror.files import refuse_links as refuse_links
 from tinytorch_datasets.pipeline.standin import refuse_standin
 from tinytorch_datasets.plan import File, Plan
-from tinytorch_datasets.settings import Settings, is_installed, user_cache
+from tinytorch_datasets.settings import Settings, absolute, is_installed, user_cache
 from tinytorch_datasets.storage.files import read_file, reading, remove, whole_file, writing
 from tinytorch_datasets.storage.lock import Waiting, hold_lock
 
@@ -125,7 +125,7 @@ def mirror(
     refuse_standin("a mirror")
     if executor is not None:
         check_executor(executor)
-    folder = folder.expanduser().absolute()
+    folder = Path(absolute(folder, name="folder"))
     settings = Settings.from_environment(offline=offline)
     placed = [pipeline.placed(manifest, name, home) for name in names or manifest.own]
     copies = copies_of(manifest)

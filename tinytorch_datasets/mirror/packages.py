@@ -44,7 +44,7 @@ from tinytorch_datasets.mirror.copy import (
     wheel_facts,
     write_index,
 )
-from tinytorch_datasets.settings import packaged_manifest
+from tinytorch_datasets.settings import absolute, packaged_manifest
 from tinytorch_datasets.storage.files import read_file, remove, whole_file, writing
 from tinytorch_datasets.storage.lock import Waiting, hold_lock
 
@@ -163,7 +163,7 @@ def mirror_packages(
     if importlib.util.find_spec("pip") is None:
         msg = f"{sys.executable} has no pip, which downloads packages"
         raise DatasetError(msg, hint="`python -m ensurepip`, or `uv pip install pip`, brings it.")
-    folder = folder.expanduser().absolute()
+    folder = Path(absolute(folder, name="folder"))
     sums = sums_in(folder)
     listed = {Path(name).name: folder / name for name in sums if is_wheel(name)}
     there = {name: path for name, path in listed.items() if _has(path, sums[f"{WHEELS}/{name}"])}
