@@ -486,3 +486,21 @@ def test_matlab_of_version_4(manifest: Path, tmp_path: Path) -> None:
             "error: all.mat: it is a MATLAB file of version 4, which is not read",
             "  Save it again: by `scipy.io.savemat(file, scipy.io.loadmat(file))`, or by MATLAB with -v7.",
         ]
+
+
+@pytest.mark.parametrize("options", [("--option", "unit=lines"), ("--format", "text")])
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("Anna\r\nBert\r\n", "a carriage return: lines must end in LF, not CRLF"),
+        ("\ufeffAnna\nBert\n", "a byte order mark (BOM)"),
+    ],
+)
+def test_text_as_windows_saves_it(
+    manifest: Path, tmp_path: Path, text: str, what: str, options: tuple[str, str]
+) -> None:
+    """Characters to learn that nobody sees: what to do is said."""
+    assert refused(manifest, tmp_path, {"all_txt": text}, *options) == [
+        f"error: all.txt: line 1 has {what}",
+        "  Save it as UTF-8 without a mark, with LF at the end of its lines.",
+    ]

@@ -253,6 +253,20 @@ class TestInspect:
             "'sparse' is a sparse matrix, which is not read",
         ]
 
+    def test_the_order_of_matlabs_axes(self, tmp_path: Path) -> None:
+        """Of pictures it is noted: they lie on their side."""
+
+        def fill(file: h5py.File) -> None:
+            file["x"] = np.zeros((5, 4, 3))
+            file["y"] = np.zeros((1, 5))
+
+        data = written(fill, userblock_size=512)
+        head = b"MATLAB 7.3 MAT-file".ljust(124) + b"\0\2IM"
+        note = "the axes are as HDF5 has them, in the opposite order of MATLAB's"
+
+        assert [one.note for one in described(data, tmp_path / "f").arrays] == ["", ""]
+        assert [one.note for one in described(head + data[len(head) :], tmp_path / "g").arrays] == [note, ""]
+
     @pytest.mark.parametrize("value", ["char", np.zeros(3, "u1"), np.float64(1), h5py.Empty("u1")])
     def test_attributes_of_other_kinds(self, value: Any, tmp_path: Path) -> None:
         """Whatever stands under MATLAB's names is none of MATLAB's, and no reason to fail."""

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from tinytorch_datasets import formats
+from tinytorch_datasets.digests import open_file
 from tinytorch_datasets.errors import ContentError, DecodeError
 from tinytorch_datasets.formats import (
     INSPECTED,
@@ -36,6 +37,7 @@ from tinytorch_datasets.readers.hdf5_checks import Heaps, check_chunks, check_le
 
 SAMPLES_A_BLOCK = 4096
 SMALL_FILE = 1 << 20
+MATLAB, OTHER_ORDER = b"MATLAB 7.3", "the axes are as HDF5 has them, in the opposite order of MATLAB's"
 USER_BLOCK = 512  # what MATLAB keeps before the first byte that is HDF5's
 
 
@@ -50,12 +52,14 @@ def _inspect(path: Path) -> FileInfo:
     formats.of("hdf5").check_libraries()
     arrays, left_out = list[ArrayInfo](), list[str]()
     with reader.on_disk(ByteSource(path), INSPECTED_BYTES, INSPECTED) as file, reader.opened(file, path) as opened:
+        with open(file, "rb", opener=open_file) as head:
+            note = OTHER_ORDER if head.read(len(MATLAB)) == MATLAB else ""
         for key, found in reader.walk(opened):
             described = _describe(found)
             if isinstance(described, str):
                 left_out.append(f"{key!r} {described}")
             else:
-                arrays.append(ArrayInfo(key, *described))
+                arrays.append(ArrayInfo(key, *described, note=note if len(described[1]) > 2 else ""))
     return FileInfo(path, "hdf5", tuple(arrays), left_out=tuple(left_out))
 
 

@@ -25,6 +25,8 @@ PIECE_BYTES = 1 << 18
 
 CHARACTERS_A_NUMBER = 32
 
+AS_PLAIN = "Save it as UTF-8 without a mark, with LF at the end of its lines."
+
 
 @contextmanager
 def opened_text(source: ByteSource, columns: Iterable[Column]) -> Iterator[Stream]:
@@ -76,11 +78,11 @@ def document(stream: Stream, *, plain: bool = False) -> str:
     if plain:
         data = data.removeprefix(BOM).replace(b"\r\n", b"\n")
     if data.startswith(BOM):
-        _fail_at_line(stream, 1, "a byte order mark (BOM)")
+        _fail_at_line(stream, 1, "a byte order mark (BOM)", hint=AS_PLAIN)
     wrong_end = "a carriage return that ends no line" if plain else "a carriage return: lines must end in LF, not CRLF"
     for byte, what in ((b"\0", "a NUL character"), (b"\r", wrong_end)):
         if (at := data.find(byte)) >= 0:
-            _fail_at_line(stream, data.count(b"\n", 0, at) + 1, what)
+            _fail_at_line(stream, data.count(b"\n", 0, at) + 1, what, hint=None if byte == b"\0" else AS_PLAIN)
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -98,7 +100,7 @@ def pieces(stream: Stream, *, bom: bool = False) -> Iterator[tuple[int, bytes]]:
     while chunk := stream.chunk():
         if first and chunk[:3] == BOM:
             if not bom:
-                _fail_at_line(stream, 1, "a byte order mark (BOM)")
+                _fail_at_line(stream, 1, "a byte order mark (BOM)", hint=AS_PLAIN)
             chunk = chunk[3:]
         first = False
         data, at = rest + chunk, 0
@@ -151,7 +153,7 @@ def decoded_line(stream: Stream, number: int, line: bytes, *, carriage_returns: 
     if b"\0" in line:
         _fail_at_line(stream, number, "a NUL character")
     if b"\r" in line and not carriage_returns:
-        _fail_at_line(stream, number, "a carriage return: lines must end in LF, not CRLF")
+        _fail_at_line(stream, number, "a carriage return: lines must end in LF, not CRLF", hint=AS_PLAIN)
     try:
         return line.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -162,8 +164,8 @@ def _not_utf8(data: bytes, error: UnicodeDecodeError) -> str:
     return f"bytes that are not UTF-8: {data[error.start : error.start + 4]!r}"
 
 
-def _fail_at_line(stream: Stream, number: int, what: str) -> NoReturn:
-    stream.fail(f"line {number:,} has {what}")
+def _fail_at_line(stream: Stream, number: int, what: str, *, hint: str | None = None) -> NoReturn:
+    stream.fail(f"line {number:,} has {what}", hint=hint)
 
 
 # What stands where a value is not known, folded; no column is called so.
