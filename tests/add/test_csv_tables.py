@@ -640,6 +640,13 @@ class TestLinesThatAreNoRows:
         assert result.exit_code == 1
         assert "line 2 has 'm'" in result.stderr
 
+    def test_a_column_of_texts_that_mostly_are_numbers(self, manifest: Path, tmp_path: Path) -> None:
+        """The first of its cells are words by chance."""
+        rows = "".join(f"n{i % 3},{('good', 'bad', *range(9))[i]}\n" for i in range(11))
+        got = added(manifest, tmp_path, all_csv="name,remark\n" + rows)
+
+        assert (len(got.train), list(got.train.remark[:3])) == (11, ["good", "bad", "0"])
+
     def test_a_word_among_the_first_numbers(self, manifest: Path, tmp_path: Path) -> None:
         """One column of several has one: its row is a sample, and the column is text."""
         got = added(manifest, tmp_path, all_csv="a,b\nunknown,0.5\n" + self.ROWS)

@@ -256,7 +256,7 @@ def _refuse_other_rows(table: Table, options: Mapping[str, Any], *, is_named: bo
     if options.get("header") is False:
         return
     above = [at for at in map(words_before_numbers, zip(*rows, strict=True)) if at is not None]
-    if not above or 0 in above or sum(above) < 2:
+    if len(above) < 2 or 0 in above:  # of one column they may be its values
         return
     last = lines[max(above) - 1]
     cell = next(cell for cell in rows[max(above) - 1] if cell.strip())
