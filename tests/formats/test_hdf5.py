@@ -253,6 +253,20 @@ class TestInspect:
             "'sparse' is a sparse matrix, which is not read",
         ]
 
+    @pytest.mark.parametrize(("numbers", "values"), [((0, 1, 2), ()), ((1, 3, 7), (1, 3, 7))])
+    def test_names_of_numbers(self, numbers: tuple[int, ...], values: tuple[int, ...], tmp_path: Path) -> None:
+        """An enumeration has the names of the classes; one of bools is of bools."""
+
+        def fill(file: h5py.File) -> None:
+            kind = h5py.enum_dtype(dict(zip(("cat", "dog", "eel"), numbers, strict=True)), "u1")
+            file.create_dataset("y", data=np.array(numbers * 4, "u1"), dtype=kind)
+            file["z"] = np.ones(12, bool)
+
+        assert described(written(fill), tmp_path / "f").arrays == (
+            ArrayInfo("y", "uint8", (12,), classes=("cat", "dog", "eel"), values=values),
+            ArrayInfo("z", "bool", (12,)),
+        )
+
     def test_the_order_of_matlabs_axes(self, tmp_path: Path) -> None:
         """Of pictures it is noted: they lie on their side."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -59,7 +60,9 @@ def _inspect(path: Path) -> FileInfo:
             if isinstance(described, str):
                 left_out.append(f"{key!r} {described}")
             else:
-                arrays.append(ArrayInfo(key, *described, note=note if len(described[1]) > 2 else ""))
+                classes, values = reader.names_of(found) if isinstance(found, Stored) else ((), ())
+                array = ArrayInfo(key, *described, note=note if len(described[1]) > 2 else "")
+                arrays.append(replace(array, classes=classes, values=values) if classes else array)
     return FileInfo(path, "hdf5", tuple(arrays), left_out=tuple(left_out))
 
 

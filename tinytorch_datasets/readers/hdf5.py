@@ -350,6 +350,20 @@ def _kind(stored: Any) -> tuple[str, np.dtype] | str:
     return "numbers", dtype
 
 
+def names_of(stored: Stored) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """Return the names that a list of numbers has for them (an enumeration), and the numbers if not 0 and on."""
+    from h5py import h5t
+
+    kind = stored.id.get_type() if not stored.field else None
+    if kind is None or kind.get_class() != h5t.ENUM or stored.dtype.kind == "b" or len(stored.shape) != 1:
+        return (), ()
+    numbers = range(min(kind.get_nmembers(), MOST_COLUMNS))
+    members = sorted((int(kind.get_member_value(at)), kind.get_member_name(at)) for at in numbers)
+    values = tuple(value for value, _ in members)
+    names = tuple(name.decode("utf-8", "replace") for _, name in members)
+    return names, () if values == tuple(range(len(values))) else values
+
+
 def rows(stored: Stored, block_bytes: int, most: int) -> Iterator[tuple[int, Any]]:
     """Yield the values by runs along the first axis, each of whole chunks; `most` values of no fixed size in one."""
     import h5py
