@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import json
 import random
@@ -751,9 +752,10 @@ class TestPatience:
     def test_even_progress_has_an_end(self, server: FaultyServer, place: Place) -> None:
         """A server that gives a byte a connection is given up on."""
         url = server.at("/f", serve(DATA, cut_after=1))
+        patient = dataclasses.replace(HASTE, drip_window_s=60)  # it is not the rate that ends this
 
         with pytest.raises(FetchError) as caught:
-            place.fetch(declared_file(url))
+            place.fetch(declared_file(url), retry=patient)
 
         assert caught.value.tried == ((url, f"was cut off after 50 of {SIZE} bytes (50 tries)"),)
 

@@ -54,7 +54,7 @@ def is_text(head: bytes) -> bool:
 def other_encoding(head: bytes) -> str | None:
     """Return how text is encoded that is not UTF-8, as far as its first bytes show.
 
-    >>> other_encoding("größe\\n".encode("latin-1")), other_encoding("a".encode("utf-32"))
+    >>> other_encoding("Größe der Blätter\\n".encode("latin-1")), other_encoding("a".encode("utf-32"))
     ('text that is not in UTF-8', 'text in UTF-32; formats of text read UTF-8')
     """
     if head.startswith((b"\xff\xfe\0\0", b"\0\0\xfe\xff")):
