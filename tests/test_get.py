@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from tests.conftest import ROOT, Served, plainly_unpickled
+from tests.helpers.cache_entries import plain_entry, replace_in_entry, write_entry
 from tinytorch_datasets import Dataset, get, list_datasets
 from tinytorch_datasets.errors import DecodeError, HashMismatch, MissingFile, OfflineError, UnknownName
 
@@ -319,9 +320,9 @@ class TestWrongBytes:
             stream.seek(-2, os.SEEK_END)
             stream.write(b"?")
         new = path.stat()
-        for kept in [*home.rglob("digests.json"), *home.rglob("entries/*.json")]:
-            text = kept.read_text().replace(str(old.st_mtime_ns), str(new.st_mtime_ns))
-            kept.write_text(text.replace(str(old.st_ctime_ns), str(new.st_ctime_ns)))
+        (entry,) = home.rglob("entries/*.json")
+        forge = {str(old.st_mtime_ns): str(new.st_mtime_ns), str(old.st_ctime_ns): str(new.st_ctime_ns)}
+        replace_in_entry(entry, forge)
 
         get("flowers", manifest=flowers)
         with pytest.raises(HashMismatch):
@@ -484,9 +485,9 @@ class TestTheCache:
         about = path.stat()
         forged = [about.st_size, about.st_mtime_ns, about.st_ctime_ns, about.st_ino]
         (entry,), (digests,) = home.rglob("entries/*.json"), home.rglob("digests.json")
-        known = json.loads(entry.read_text())
+        known = plain_entry(entry)
         known[-1][str(path)] = forged
-        entry.write_text(json.dumps(known))
+        write_entry(entry, known)
         known = json.loads(digests.read_text())
         known["train.features"][1][path.name] = forged
         digests.write_text(json.dumps(known))

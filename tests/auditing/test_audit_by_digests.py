@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from tests.helpers.audit_world import World, build
+from tests.helpers.cache_entries import replace_in_entry
 from tests.helpers.faulty_server import sha256
 from tests.helpers.mutations import MUTATIONS, Mutation
 from tinytorch_datasets import audit, get
@@ -147,10 +148,7 @@ def test_what_a_planted_cache_entry_names_is_hashed_for_nothing(world: World) ->
     """It says that an array is of another form, or elsewhere; what the arrays hold is compared as it is without it."""
     for planted in ({"|u1": "|i1"}, {"flowers-": "elsewhere-"}):
         for path in world.manifest.parent.rglob("entries/*.json"):
-            text = path.read_text()
-            for right, wrong in planted.items():
-                text = text.replace(right, wrong)
-            path.write_text(text)
+            replace_in_entry(path, planted)
 
         report = audit(manifest=world.manifest)
 

@@ -23,6 +23,7 @@ from click.testing import CliRunner
 
 from tests.auditing.test_audit_by_digests import declare_every_digest
 from tests.helpers.audit_world import World, build
+from tests.helpers.cache_entries import replace_in_entry
 from tests.helpers.fresh_process import python
 from tests.manifest.test_include import LATER, write
 from tests.manifest.test_kept_cache import reads_yaml, result, sealed
@@ -173,7 +174,7 @@ def a_byte_of_the_digests(world: World) -> None:
 def a_cache_entry(world: World) -> None:
     """Which opens other values."""
     path = next((world.root / "home" / ".cache" / "entries").glob("digits-*"))
-    path.write_bytes(path.read_bytes().replace(b"|u1", b"|i1", 1))
+    replace_in_entry(path, {"|u1": "|i1"})
 
 
 def an_undeclared_file(world: World) -> None:

@@ -15,6 +15,7 @@ from click.testing import CliRunner
 
 from tests.cli.test_cli import on_a_terminal
 from tests.conftest import plain_yaml
+from tests.helpers.cache_entries import plain_entry, write_entry
 from tests.manifest.test_include import LATER, write
 from tinytorch_datasets import settings
 from tinytorch_datasets.cli import main
@@ -122,24 +123,24 @@ class TestGet:
     def test_a_cache_entry_that_does_not_fit_its_arrays(self, points: Path, at: int, wrong: Any) -> None:
         """Whose signatures fit, and whose values would be past the end of the file, or of no dtype: it is made anew."""
         (path,) = (points.parent / settings.DOWNLOAD_TO / ".cache" / "entries").iterdir()
-        known = json.loads(path.read_bytes())
+        known = plain_entry(path)
         part = [*known[4][0][1]["x"][0]]
         known[4][0][1]["x"][0][at] = wrong
-        path.write_text(json.dumps(known))
+        write_entry(path, known)
         done = run("get", "points", "--manifest", points)
 
         assert done.stdout == f"points: train 2; {points.parent / 'datasets' / 'points'}\n"
-        assert json.loads(path.read_bytes())[4][0][1]["x"][0] == part
+        assert plain_entry(path)[4][0][1]["x"][0] == part
 
     def test_a_cache_entry_without_a_field_s_arrays(self, points: Path) -> None:
         """Of which opening would find nothing to open."""
         (path,) = (points.parent / settings.DOWNLOAD_TO / ".cache" / "entries").iterdir()
-        known = json.loads(path.read_bytes())
+        known = plain_entry(path)
         known[4][0][1]["x"] = []
-        path.write_text(json.dumps(known))
+        write_entry(path, known)
         run("get", "points", "--manifest", points)
 
-        assert len(json.loads(path.read_bytes())[4][0][1]["x"]) == 1
+        assert len(plain_entry(path)[4][0][1]["x"]) == 1
 
     def test_stand_in_data_is_said_to_be_that(self, points: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Though the real one is decoded."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 import subprocess
@@ -17,6 +16,7 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.helpers.audit_world import build
+from tests.helpers.cache_entries import plain_entry, replace_in_entry, write_entry, write_text_entry
 from tests.helpers.fresh_process import python
 from tinytorch_datasets import audit, get, load_manifest, settings
 from tinytorch_datasets.errors import HashMismatch, ManifestError, UnknownName
@@ -153,51 +153,51 @@ def cut_the_entry(clone: Path) -> None:
 
 def empty_the_entry(clone: Path) -> None:
     """Valid JSON of another kind."""
-    entry_file(clone).write_text("{}")
+    write_entry(entry_file(clone), {})
 
 
 def another_version(clone: Path) -> None:
     """What another version of the package wrote."""
-    known = json.loads(entry_file(clone).read_text())
+    known = plain_entry(entry_file(clone))
     known[0][1] = "0.0.0"
-    entry_file(clone).write_text(json.dumps(known))
+    write_entry(entry_file(clone), known)
 
 
 def another_folder(clone: Path) -> None:
     """A planted path that leads elsewhere."""
-    known = json.loads(entry_file(clone).read_text())
+    known = plain_entry(entry_file(clone))
     known[3] = "../../../datasets"
-    entry_file(clone).write_text(json.dumps(known))
+    write_entry(entry_file(clone), known)
 
 
 def a_longer_shape(clone: Path) -> None:
     """A planted shape past the end of the array."""
-    known = json.loads(entry_file(clone).read_text())
+    known = plain_entry(entry_file(clone))
     known[4][0][1]["images"][0][2] = [10**9, 8, 8]
-    entry_file(clone).write_text(json.dumps(known))
+    write_entry(entry_file(clone), known)
 
 
 def nonsense(clone: Path) -> None:
     """The right frame around something else."""
-    known = json.loads(entry_file(clone).read_text())
+    known = plain_entry(entry_file(clone))
     known[4][0][1]["images"] = {"file": 7}
-    entry_file(clone).write_text(json.dumps(known))
+    write_entry(entry_file(clone), known)
 
 
 def without_signatures(clone: Path) -> None:
     """One that would be current for ever, and opens the wrong split."""
-    known = json.loads(entry_file(clone).read_text())
+    known = plain_entry(entry_file(clone))
     known[4][0][1], known[-1] = known[4][1][1], {}
-    entry_file(clone).write_text(json.dumps(known))
+    write_entry(entry_file(clone), known)
 
 
 def another_part(file: object, dtype: object, shape: object, offset: object) -> Callable[[Path], None]:
     """One that says something impossible of where an array is."""
 
     def damage(clone: Path) -> None:
-        known = json.loads(entry_file(clone).read_text())
+        known = plain_entry(entry_file(clone))
         known[4][0][1]["images"][0] = [file, dtype, shape, offset]
-        entry_file(clone).write_text(json.dumps(known))
+        write_entry(entry_file(clone), known)
 
     damage.__name__ = f"{file} {dtype} {shape} {offset}"
     return damage
@@ -243,7 +243,8 @@ def pipes(clone: Path) -> None:
 
 def brackets_without_end(clone: Path) -> None:
     """What exhausts the stack of whoever reads it, in everything that is kept as JSON."""
-    for path in (entry_file(clone), *clone.parent.rglob("digests.json")):
+    write_text_entry(entry_file(clone), "[" * 200_000)
+    for path in clone.parent.rglob("digests.json"):
         path.write_text("[" * 200_000)
 
 
@@ -286,6 +287,15 @@ class TestWhatDoesNotFit:
         result = python("-c", code).stdout
 
         assert result.split(maxsplit=1) == [hashlib.sha256(expected.tobytes()).hexdigest(), "(1000, 8, 8)\n"]
+
+    def test_another_letter_of_it(self, clone: Path) -> None:
+        """As a damaged disk gives it, where every file that it names is as it was: the classes are the right ones."""
+        get("tinydigits", manifest=clone)
+        path = entry_file(clone)
+        path.write_bytes(path.read_bytes().replace(b'"7"', b'"1"'))
+        classes = f"from tinytorch_datasets import get; print(*get('tinydigits', manifest={str(clone)!r}).classes)"
+
+        assert python("-c", classes).stdout == "0 1 2 3 4 5 6 7 8 9\n"
 
     def test_a_manifest_that_was_only_touched_is_not_read_again(self, clone: Path) -> None:
         """Its bytes are hashed, which are the same: neither YAML nor a stage, and from then on not even that."""
@@ -353,23 +363,23 @@ class TestWhatDoesNotFit:
 
 def other_hashes(clone: Path) -> None:
     """A planted hash, so that a planted array would pass for the one that was written."""
-    known = json.loads(entry_file(clone).read_text())
+    known = plain_entry(entry_file(clone))
     known[8]["train.images"] = "f" * 64
-    entry_file(clone).write_text(json.dumps(known))
+    write_entry(entry_file(clone), known)
 
 
 def another_entry(clone: Path) -> None:
     """A planted license."""
-    known = json.loads(entry_file(clone).read_text())
+    known = plain_entry(entry_file(clone))
     known[9]["license"] = "none at all"
-    entry_file(clone).write_text(json.dumps(known))
+    write_entry(entry_file(clone), known)
 
 
 def another_manifest_hash(clone: Path) -> None:
     """A planted hash of the manifest."""
-    known = json.loads(entry_file(clone).read_text())
+    known = plain_entry(entry_file(clone))
     known[6][str(clone)] = "f" * 64
-    entry_file(clone).write_text(json.dumps(known))
+    write_entry(entry_file(clone), known)
 
 
 class TestEveryByte:
@@ -397,14 +407,11 @@ class TestEveryByte:
         with path.open("r+b") as stream:
             stream.seek(-1, 2)
             stream.write(b"?")
-        text = entry_file(clone).read_text()
         forge = {
             str(seen.st_mtime_ns): str(path.stat().st_mtime_ns),
             str(seen.st_ctime_ns): str(path.stat().st_ctime_ns),
         }
-        for old, new in forge.items():
-            text = text.replace(old, new)
-        entry_file(clone).write_text(text)
+        replace_in_entry(entry_file(clone), forge)
 
         assert np.array_equal(get("tinydigits", manifest=clone, verify="always").test.images, right)
 
@@ -435,9 +442,9 @@ class TestAudit:
     def test_swapped_splits_are_seen(self, clone: Path) -> None:
         """StatCache fit, files and arrays are right, and yet test comes back as train."""
         get("tinydigits", manifest=clone)
-        known = json.loads(entry_file(clone).read_text())
+        known = plain_entry(entry_file(clone))
         known[4][0][1], known[4][1][1] = known[4][1][1], known[4][0][1]
-        entry_file(clone).write_text(json.dumps(known))
+        write_entry(entry_file(clone), known)
 
         (finding,) = audit(["tinydigits"], manifest=clone, levels=["shipped"]).findings
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.helpers.cache_entries import plain_entry, write_entry, write_text_entry
 from tests.helpers.faulty_server import until
 from tinytorch_datasets import RaggedArray, StringArray
 from tinytorch_datasets._version import VERSION
@@ -96,14 +97,16 @@ def signature(path: str | Path) -> list[int]:
 
 
 class TestTheFile:
-    """It is JSON, which any program reads; whatever is not to be understood is as good as absent."""
+    """It is JSON behind a checksum; whatever is not to be understood is as good as absent."""
 
     def test_it_is_json(self, made: CacheEntry, tmp_path: Path) -> None:
         """A list, which begins with the layout; what is read of it is what was written."""
         (tmp_path / "entry").write_bytes(made.to_bytes())
-        plain = json.loads(made.to_bytes())
+        checksum, _, text = made.to_bytes().partition(b"\n")
+        plain = json.loads(text)
 
-        assert plain[:4] == [[9, VERSION, sys.byteorder], "d", str(tmp_path / "main.yaml"), made.folder]
+        assert int(checksum, 16) == zlib.crc32(text)
+        assert plain[:4] == [[10, VERSION, sys.byteorder], "d", str(tmp_path / "main.yaml"), made.folder]
         assert plain[5:] == [["a", "b"], *json.loads(json.dumps(made[5:]))]
         assert plain[4][0][:2] == ["train", json.loads(json.dumps(made.splits[0].fields))]
         again = CacheEntry.read(tmp_path / "entry")
@@ -127,19 +130,25 @@ class TestTheFile:
         for length in (*range(0, len(whole), 7), *range(len(whole) - 9, len(whole))):
             path.write_bytes(whole[:length])
             assert CacheEntry.read(path) is None
-        plain = json.loads(whole)
+        for bit in range(0, 8 * len(whole), 5):
+            damaged = bytearray(whole)
+            damaged[bit // 8] ^= 1 << bit % 8
+            path.write_bytes(damaged)
+            assert CacheEntry.read(path) is None
+        path.write_bytes(whole)
+        plain = plain_entry(path)
 
         def part(**others: Any) -> list[Any]:
-            changed: list[Any] = json.loads(whole)
+            changed: list[Any] = json.loads(json.dumps(plain))
             file = {"file": "a.npy", "dtype": "<f4", "shape": [3, 2, 2], "offset": 128, **others}
             changed[4][0][1]["images"] = [list(file.values())]
             return changed
 
-        path.write_text(json.dumps(part()))
+        write_entry(path, part())
         assert CacheEntry.read(path) is not None
         wrong = [
-            [[8, *plain[0][1:]], *plain[1:]],
-            [[9, "another", plain[0][2]], *plain[1:]],
+            [[9, *plain[0][1:]], *plain[1:]],
+            [[10, "another", plain[0][2]], *plain[1:]],
             plain[:-1],
             [*plain, {}],
             *([*plain[:place], 7, *plain[place + 1 :]] for place in (0, 4, 5, 6, 7, 8, 9, 11, 12)),
@@ -161,9 +170,9 @@ class TestTheFile:
             7,
         ]
         for contents in wrong:
-            path.write_text(json.dumps(contents))
+            write_entry(path, contents)
             assert CacheEntry.read(path) is None, contents
-        path.write_text("[" * 100_000)
+        write_text_entry(path, "[" * 100_000)
         assert CacheEntry.read(path) is None
         assert CacheEntry.read(tmp_path / "none") is None
         with pytest.raises(TypeError, match=r"\Anot the part of an array\Z"):

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import ROOT
+from tests.helpers.cache_entries import plain_entry, replace_in_entry, write_entry
 from tinytorch_datasets import get
 from tinytorch_datasets.errors import ContentError
 from tinytorch_datasets.storage.cache_entry import CacheEntry
@@ -49,8 +50,9 @@ def tampered(home: Path) -> None:
     digests = path.with_name("digests.json")
     old = json.loads(digests.read_text())["train.images"][0]
     new = hashlib.sha256(head + bytes(values.nbytes)).hexdigest()
-    for note in (digests, *home.rglob("entries/*.json")):
-        note.write_text(note.read_text().replace(old, new))
+    digests.write_text(digests.read_text().replace(old, new))
+    for entry in home.rglob("entries/*.json"):
+        replace_in_entry(entry, {old: new})
 
 
 def with_signatures_that_fit(home: Path) -> None:
@@ -66,9 +68,9 @@ def with_signatures_that_fit(home: Path) -> None:
             files.update({name: signature(note.with_name(name)) for name in files})
         note.write_text(json.dumps(known))
     for note in home.rglob("entries/*.json"):
-        known = json.loads(note.read_text())
+        known = plain_entry(note)
         known[-1] = {path: signature(Path(path)) for path in known[-1]}
-        note.write_text(json.dumps(known))
+        write_entry(note, known)
 
 
 def unzipped(home: Path) -> None:

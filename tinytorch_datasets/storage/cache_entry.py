@@ -17,6 +17,7 @@ import math
 import os
 import re
 import sys
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 
 # Raise it when what a cache entry says, or how, changes. Byte order is part of it: a stick may travel.
-LAYOUT = [9, VERSION, sys.byteorder]
+LAYOUT = [10, VERSION, sys.byteorder]
 
 # Times without a fraction are of a disk image, or a stick: two images may be built with the same times, and be mounted
 # one after the other in one place. The bytes of a manifest are compared there, which has the digests of all others.
@@ -235,7 +236,7 @@ class CacheEntry(NamedTuple):
 
     def opens_same_as(self, other: CacheEntry) -> bool:
         """Check whether both open the same arrays and depend on the same files, whatever the signatures of those."""
-        here, there = (json.loads(entry._respelled().to_bytes()) for entry in (self, other))
+        here, there = (json.loads(json.dumps(entry._respelled())) for entry in (self, other))
         return bool(here[:-1] == there[:-1] and here[-1].keys() == there[-1].keys())
 
     def _respelled(self) -> CacheEntry:
@@ -257,14 +258,18 @@ class CacheEntry(NamedTuple):
         )
 
     def to_bytes(self) -> bytes:
-        """Return the cache entry as the contents of a file."""
-        return json.dumps([LAYOUT, *self]).encode()
+        """Return the cache entry as the contents of a file: a checksum, and on the next line JSON."""
+        plain = json.dumps([LAYOUT, *self]).encode()
+        return _checksum(plain) + b"\n" + plain
 
     @classmethod
     def read(cls, path: str | Path) -> CacheEntry | None:
         """Read the cache entry in that file; None if it is not there, damaged, or from another version."""
         try:
-            layout, name, manifest, folder, splits, classes, *mappings = json.loads(read_regular(path))
+            checksum, _, plain = read_regular(path).partition(b"\n")
+            if checksum != _checksum(plain):  # or a damaged disk could give a class another name, and nothing else
+                return None
+            layout, name, manifest, folder, splits, classes, *mappings = json.loads(plain)
             if layout != LAYOUT:
                 return None
             rank = mappings.pop(4)
@@ -277,6 +282,11 @@ class CacheEntry(NamedTuple):
         except (OSError, ValueError, TypeError, AttributeError, RecursionError):
             # Absent, damaged or another program's: all the same, because what it would say can be found out again.
             return None
+
+
+def _checksum(data: bytes) -> bytes:
+    """Return the CRC-32 of data, as hexadecimal digits: against accidents; whoever plants an entry can count, too."""
+    return b"%08x" % zlib.crc32(data)
 
 
 def stretch_of(folder: str, part: Part) -> Stretch | None:
@@ -295,8 +305,6 @@ def entry_path(cache: str | Path, manifest: str | Path, name: str, rank: Sequenc
 
     No data set's name has the sign that stands before a rank.
     """
-    import zlib
-
     key = zlib.crc32(os.fsencode(os.path.normpath(cache)), zlib.crc32(os.fsencode(manifest)))
     of_rank = "{}{}-of-{}".format(RANK_SIGN, *rank) if rank else ""
     return os.path.join(cache, "entries", f"{name}{of_rank}-{key:08x}.json")
