@@ -20,10 +20,8 @@ from tests.helpers.cache_entries import plain_entry, replace_in_entry, write_ent
 from tests.helpers.fresh_process import python
 from tinytorch_datasets import audit, get, load_manifest, settings
 from tinytorch_datasets.errors import HashMismatch, ManifestError, UnknownName
-from tinytorch_datasets.storage import cache_entry
 from tinytorch_datasets.storage.array_folder import read_header
 from tinytorch_datasets.storage.cache_entry import CacheEntry
-from tinytorch_datasets.storage.memmap import StatSignature
 
 HEAVY = {"pydantic", "yaml", "pooch", "requests", "urllib3", "hashlib", "ssl", "click", "rich", "filelock"}
 HEAVY |= {"pathlib"}  # takes as long as all the rest that a second `get` does
@@ -311,25 +309,6 @@ class TestWhatDoesNotFit:
         assert CacheEntry.read(entry_file(clone)).is_current()  # type: ignore[union-attr]
         get("tinydigits", manifest=clone)
         assert entry_file(clone).read_text() == after
-
-    def test_a_manifest_whose_times_tell_nothing_is_hashed(self, clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """As in disk images that are built with one time for all, and mounted one after the other in one place."""
-
-        def of_an_image(path: str | Path) -> StatSignature:
-            """What such a file system says, which no test can mount everywhere: whole seconds, and always the same."""
-            return [Path(path).stat().st_size, 0, 10**18, 15]
-
-        get("tinydigits", manifest=clone)
-        entry = CacheEntry.read(entry_file(clone))
-        assert entry is not None
-        monkeypatch.setattr(cache_entry, "stat_signature", of_an_image)
-        entry = entry._replace(signatures={path: of_an_image(path) for path in entry.signatures})
-        assert entry.is_current()
-
-        clone.write_text(clone.read_text().replace("title: ", "title: X", 1).replace("\n", "", 1))
-
-        assert not entry.is_current()
-        assert entry.renewed() is None
 
     def test_a_touched_manifest_hides_no_changed_file(self, clone: Path) -> None:
         """Source files and arrays are compared as ever."""

@@ -29,7 +29,7 @@ from tinytorch_datasets.storage.cache_entry import (
     entry_path,
     stretch_of,
 )
-from tinytorch_datasets.storage.memmap import Part, open_map
+from tinytorch_datasets.storage.memmap import Part, StatSignature, open_map
 
 IMAGES = np.arange(12, dtype="<f4").reshape(3, 2, 2)
 WORDS = ["no", "yes", "h\u00e9"]
@@ -105,7 +105,7 @@ class TestTheFile:
         checksum, _, text = made.to_bytes().partition(b"\n")
         plain = json.loads(text)
 
-        assert int(checksum, 16) == zlib.crc32(text)
+        assert checksum == b"%08x" % zlib.crc32(text)
         assert plain[:4] == [[10, VERSION, sys.byteorder], "d", str(tmp_path / "main.yaml"), made.folder]
         assert plain[5:] == [["a", "b"], *json.loads(json.dumps(made[5:]))]
         assert plain[4][0][:2] == ["train", json.loads(json.dumps(made.splits[0].fields))]
@@ -281,6 +281,27 @@ class TestWhetherItIsCurrent:
         assert not cache_entry._is_installed_in(str(two / "pack" / "m"), path)
         (two / "pack" / "sub-1.dist-info").mkdir()
         assert not cache_entry._is_installed_in(str(two), path)
+
+    def test_a_manifest_whose_times_tell_nothing_is_hashed(
+        self, made: CacheEntry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As in disk images that are built with one time for all, and mounted one after the other in one place."""
+        seconds = 10**18
+
+        def of_an_image(path: str | Path) -> StatSignature:
+            """What such a file system says, which no test can mount everywhere: one time, and always the same."""
+            return [Path(path).stat().st_size, 0, seconds, 15]
+
+        def as_now() -> CacheEntry:
+            return made._replace(signatures={path: of_an_image(path) for path in made.signatures})
+
+        monkeypatch.setattr(cache_entry, "stat_signature", of_an_image)
+        assert as_now().is_current()
+        (tmp_path / "d.yaml").write_bytes(b"declared")
+        assert not as_now().is_current()
+        assert as_now().renewed() is None
+        seconds += 1  # with a fraction, nothing is hashed
+        assert as_now().is_current()
 
     def test_a_manifest_that_was_only_touched(self, made: CacheEntry, tmp_path: Path) -> None:
         """Its new signature is taken, if its bytes are the same; else, or if nothing changed, there is none."""

@@ -18,6 +18,7 @@ import tinytorch_datasets
 from tests.helpers.users import open_to_all
 from tinytorch_datasets._version import VERSION
 from tinytorch_datasets.storage import private_cache
+from tinytorch_datasets.storage.files import write_if_possible
 from tinytorch_datasets.storage.private_cache import FORMS, REPORTS
 
 MANIFEST = "/course/datasets.yaml"
@@ -477,3 +478,18 @@ class TestWhatItIsOf:
         assert len({*states}) == len(states)
         assert states[-1] == now(first, archive, second) == now(first, first, archive, second, archive)
         assert now(first) == now(first, tmp_path / "missing") != now(archive) != now(second)
+
+
+def test_what_tells_that_it_is_torn_is_not_synced(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The digest of its lines does; what else is written waits for the disk, or is not there."""
+
+    def refuse(_: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    private_cache.write(str(path), [b"another"])
+    write_if_possible(tmp_path / "synced", b"1")
+    write_if_possible(tmp_path / "not synced", b"2", synced=False)
+
+    assert private_cache.read(str(path)) == [b"another"]
+    assert [file.name for file in tmp_path.iterdir() if file.is_file()] == ["not synced"]
