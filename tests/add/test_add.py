@@ -1193,29 +1193,18 @@ class TestUpdate:
             f"({loaded.where('mine', 'fields', field, 'range')})."
         )
 
-    def test_a_new_class_is_named_with_the_line_of_the_others(self, mine: Path) -> None:
-        """It may be a misspelled one."""
+    @pytest.mark.parametrize("in_a_new_row", [False, True], ids=["in a row", "in a new row"])
+    def test_a_new_class_is_named_with_the_line_of_the_others(self, in_a_new_row: bool, mine: Path) -> None:
+        """It may be a misspelled one; and where the samples are more as well, `update` could say that, and not this."""
         path, before = mine.parent / "datasets/mine/train.csv", mine.read_bytes()
-        path.write_bytes(path.read_bytes().replace(b"setosa", b"setoza", 1))
+        rows = path.read_bytes()
+        new = rows + rows.splitlines()[-1].rpartition(b",")[0] + b",setoza\n"
+        path.write_bytes(new if in_a_new_row else rows.replace(b"setosa", b"setoza", 1))
         result = self.update(mine)
 
         at = load_manifest(mine).where("mine", "fields", "labels", "classes")
         assert (result.exit_code, mine.read_bytes()) == (1, before)
-        assert "setoza" in result.stderr
-        assert result.stderr.splitlines()[-1] == (
-            f"  The manifest is as it was: first correct mine.fields.labels.classes ({at})."
-        )
-
-    def test_a_new_class_in_a_new_row_is_named_with_the_line_of_the_others(self, mine: Path) -> None:
-        """The number of samples is another one too, which `update` could say; the class it cannot."""
-        path, before = mine.parent / "datasets/mine/train.csv", mine.read_bytes()
-        last = path.read_bytes().splitlines()[-1]
-        path.write_bytes(path.read_bytes() + last.rpartition(b",")[0] + b",lily\n")
-        result = self.update(mine)
-
-        at = load_manifest(mine).where("mine", "fields", "labels", "classes")
-        assert (result.exit_code, mine.read_bytes()) == (1, before)
-        assert "'lily' is not one of the" in result.stderr
+        assert "'setoza' is not one of the" in result.stderr
         assert result.stderr.splitlines()[-1] == (
             f"  The manifest is as it was: first correct mine.fields.labels.classes ({at})."
         )

@@ -259,7 +259,7 @@ class _Run:
     def cancel(self) -> None:
         """Cancel what waits, the last first: workers take the first."""
         for future in reversed(self.futures.values()):
-            with suppress(Exception):
+            with suppress(Exception):  # of a library that is not ours; what cannot be cancelled is not waited for
                 future.cancel()
 
 

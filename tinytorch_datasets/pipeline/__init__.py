@@ -89,12 +89,17 @@ Arrays: TypeAlias = "Mapping[str, Values | str]"
 
 log = logging.getLogger("tinytorch_datasets.get")
 
-# What is in `arrays` comes when it is asked for.
+# What others take from here, and `arrays` has: it needs NumPy, so it is imported when it is asked for.
 _OF_ARRAYS = frozenset(
-    (
-        *("CORRECT_THE_ENTRY", "array_folders", "array_paths", "blocks", "make_cache_entry", "value_digests"),
+    {
+        "CORRECT_THE_ENTRY",
+        "array_folders",
+        "array_paths",
+        "blocks",
+        "make_cache_entry",
+        "value_digests",
         "verified_arrays",
-    )
+    }
 )
 
 
