@@ -77,6 +77,14 @@ class TestProvenance:
                 f"{digits.provenance}; 10 of 1,000 samples (digest {part.digest[:16]}) of split train"
             )
 
+    def test_of_a_part_of_what_is_empty(self) -> None:
+        """Which is a part of the data set as well; its digest is that of no byte."""
+        digits = get("tinydigits")
+
+        assert digits.train[:0][:].provenance == (
+            f"{digits.provenance}; 0 of 1,000 samples (digest {hashlib.sha256().hexdigest()[:16]}) of split train"
+        )
+
     def test_of_a_sum(self, split: Split) -> None:
         """Both of its parts are named, and what is a part of it again; equal sums have equal digests."""
         first, second = split.divide(0.9, by="labels")
